@@ -1,0 +1,1 @@
+"""The HTTP API (Tornado), the command line, and the composition root."""

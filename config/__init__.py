@@ -1,0 +1,1 @@
+"""The settings: their model, their loader, and a sample."""

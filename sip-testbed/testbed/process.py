@@ -1,0 +1,190 @@
+"""Child processes that never outlive us, free ports, and waiting for a condition instead of sleeping."""
+
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+APT_LINE = (
+    "apt-get install -y kamailio kamailio-sqlite-modules sip-tester baresip-core sipsak tshark sox iproute2"
+)
+
+# The kernel's parent-death signal is bound to the thread that forked, not to the process (prctl(2)). A child made
+# from a short-lived thread would be killed when that thread ends, so one thread that lives as long as we do makes
+# them all.
+_SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="testbed-spawner")
+
+_T = TypeVar("_T")
+Kind = Literal["udp", "tcp"]
+_LISTENING = "0A"
+
+
+class TestbedError(RuntimeError):
+    """A peer could not be started or did not do what was asked of it; the text says which and why."""
+
+    __test__ = False  # not a pytest class
+
+
+class MissingProgramError(TestbedError):
+    """A program that the test bed needs is not installed; the text is the line that installs it."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(f"{program} is not installed; run: {APT_LINE}")
+
+
+def find_program(name: str) -> str:
+    """Return the path of an installed program, also from sbin; raise `MissingProgramError` without one."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+    if path is None:
+        raise MissingProgramError(name)
+    return path
+
+
+def free_port(kind: Kind = "udp", host: str = "127.0.0.1") -> int:
+    """Return an even port that is free now for both UDP and TCP on `host`, with the next one free for UDP.
+
+    Even, and with a free neighbour, because RTP and RTCP take such pairs (RFC 3550 section 11). `kind` is what the
+    caller needs for certain. Taken from below the kernel's ephemeral range, so that no outgoing connection of a test
+    takes the port before its owner does.
+    """
+    for _ in range(400):
+        port = 22000 + int.from_bytes(os.urandom(2), "big") % 5000 * 2
+        if _can_bind(kind, host, port) and _can_bind("udp", host, port + 1) and _can_bind("tcp", host, port):
+            return port
+    raise TestbedError(f"no free {kind} port on {host}")
+
+
+def _can_bind(kind: Kind, host: str, port: int) -> bool:
+    kind_number = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind_number) as probe:
+        if kind == "tcp":
+            # As servers do: a connection of an earlier test in TIME_WAIT does not make the port taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def wait_until(
+    condition: Callable[[], _T],
+    timeout: float,
+    what: str | Callable[[], str],
+    *,
+    interval: float = 0.01,
+    alive: Callable[[], str | None] | None = None,
+) -> _T:
+    """Return the first true value of `condition`, asked every `interval` seconds.
+
+    Raises `TestbedError` after `timeout` seconds, or as soon as `alive` returns the reason why waiting is in vain.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        if value := condition():
+            return value
+        if alive is not None and (reason := alive()):
+            raise TestbedError(reason)
+        if time.monotonic() >= deadline:
+            raise TestbedError(f"after {timeout:g} s: {what if isinstance(what, str) else what()}")
+        time.sleep(interval)
+
+
+def is_bound(kind: Kind, port: int, host: str = "127.0.0.1", pid: int | None = None) -> bool:
+    """Tell whether a socket is bound (UDP) or listens (TCP) at an IPv4 address, in the namespace of process `pid`.
+
+    Reads proc(5) net/udp and net/tcp, so that asking sends no packet that a peer would count.
+    """
+    want = f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}"
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid or 'self'}/net/{kind}").read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if local == want and (kind == "udp" or state == _LISTENING):
+                return True
+    return False
+
+
+class Child:
+    """One child process in its own process group, killed by the kernel when this process dies.
+
+    `log` is the file that receives its standard output and error (standard output only when it is not piped).
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        piped: bool = False,
+        death_signal: Literal["KILL", "TERM"] = "KILL",
+    ) -> None:
+        self.name = Path(command[0]).name
+        self.log = log
+        # util-linux's setpriv sets the parent-death signal after the fork without a preexec_fn, which is not safe
+        # in a process with threads.
+        line = [find_program("setpriv"), "--pdeathsig", death_signal, *command]
+        with log.open("ab") as sink:
+            self.process: subprocess.Popen[str] = _SPAWNER.submit(
+                subprocess.Popen,
+                line,
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else sink,
+                stderr=sink,
+                cwd=cwd,
+                env=None if environment is None else dict(environment),
+                start_new_session=True,
+                text=True,
+                bufsize=1 if piped else -1,
+            ).result()
+
+    @property
+    def pid(self) -> int:
+        """The process's id (setpriv keeps it when it becomes the program)."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process.poll() is None
+
+    def death(self) -> str | None:
+        """Return why the process is not running (with the end of its log), or None while it is."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        return f"{self.name} ended with code {code}; the end of its log:\n{self.log_tail()}"
+
+    def log_tail(self, lines: int = 15) -> str:
+        """Return the last lines of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self, timeout: float = 3.0) -> None:
+        """End the process: ask with SIGTERM, then SIGKILL to its whole group; safe to call twice."""
+        if self.running:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout)
+        # The group, because a server that was killed leaves the processes it forked.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        pipes: tuple[IO[str] | None, ...] = (self.process.stdin, self.process.stdout)
+        for pipe in pipes:
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()

@@ -1,0 +1,284 @@
+"""The call: destination 1 rings, on its answer destination 2 rings, and on that answer their audio is joined.
+
+A sans-IO state machine. It knows two parties and never what kind they are; it acts on their news.
+All its transitions stand in `_TABLE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sipcore.domain.causes import FAIL_REASONS, Disposition
+from sipcore.domain.commands import (
+    BridgeLegs,
+    Command,
+    PassAudio,
+    PlayTone,
+    ReportFirstStage,
+    SendDigit,
+    StopPlaying,
+)
+from sipcore.domain.errors import Click2CallError
+from sipcore.domain.events import Event, WorkerLost
+from sipcore.domain.machine import IGNORED, Machine
+from sipcore.domain.party import Clock, News, NewsKind, Party
+from sipcore.domain.record import CallRecord
+from sipcore.domain.tones import ToneKind, tone
+
+TELL_SECONDS = 4.0
+"""How long party 1 hears the tone that says why party 2 was not reached."""
+
+
+class CallState(StrEnum):
+    """Where the call stands."""
+
+    ACCEPTED = "accepted"
+    RINGING_FIRST = "ringing first"
+    RINGING_SECOND = "ringing second"
+    JOINED = "joined"
+    TELLING = "telling"
+    RELEASING = "releasing"
+    ENDED = "ended"
+
+
+class Role(StrEnum):
+    """Which party."""
+
+    FIRST = "dial1"
+    SECOND = "dial2"
+
+
+_TABLE: dict[tuple[CallState, NewsKind, Role], str] = {
+    (CallState.RINGING_FIRST, NewsKind.RANG, Role.FIRST): IGNORED,
+    # Nobody listens yet: there is no second party that could hear it.
+    (CallState.RINGING_FIRST, NewsKind.EARLY_MEDIA, Role.FIRST): IGNORED,
+    (CallState.RINGING_FIRST, NewsKind.ANSWERED, Role.FIRST): "_ring_second",
+    (CallState.RINGING_FIRST, NewsKind.FAILED, Role.FIRST): "_give_up",
+    (CallState.RINGING_SECOND, NewsKind.RANG, Role.SECOND): IGNORED,
+    (CallState.RINGING_SECOND, NewsKind.EARLY_MEDIA, Role.SECOND): "_pass_early_media",
+    (CallState.RINGING_SECOND, NewsKind.ANSWERED, Role.SECOND): "_join",
+    (CallState.RINGING_SECOND, NewsKind.FAILED, Role.SECOND): "_tell_why",
+    (CallState.RINGING_SECOND, NewsKind.LEFT, Role.FIRST): "_caller_left",
+    # Party 1 presses keys before anybody is there to hear them.
+    (CallState.RINGING_SECOND, NewsKind.DIGIT, Role.FIRST): IGNORED,
+    (CallState.JOINED, NewsKind.LEFT, Role.FIRST): "_part",
+    (CallState.JOINED, NewsKind.LEFT, Role.SECOND): "_part",
+    (CallState.JOINED, NewsKind.DIGIT, Role.FIRST): "_relay_digit",
+    (CallState.JOINED, NewsKind.DIGIT, Role.SECOND): "_relay_digit",
+    (CallState.TELLING, NewsKind.LEFT, Role.FIRST): "_told",
+    (CallState.TELLING, NewsKind.DIGIT, Role.FIRST): IGNORED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerms:
+    """What the call was accepted with.
+
+    Attributes:
+        id: of its record, 32 hex digits.
+        organisation, user: who asked.
+        dial1, dial2, set_cid: as given.
+        accepted_at: when.
+        country: whose tones party 1 hears (ISO 3166-1 alpha-2).
+        max_seconds: how long it may last once party 1 has answered.
+    """
+
+    id: str
+    organisation: str
+    user: str
+    dial1: str
+    dial2: str
+    set_cid: str | None
+    accepted_at: datetime
+    country: str
+    max_seconds: float
+
+
+class Call(Machine[CallState]):
+    """One request, one record.
+
+    Args:
+        terms: what it was accepted with.
+        first: rung first.
+        second: rung when `first` has answered.
+    """
+
+    def __init__(self, terms: CallTerms, first: Party, second: Party) -> None:
+        super().__init__(f"call {terms.id}", CallState.ACCEPTED)
+        self.terms = terms
+        self._parties: dict[Role, Party] = {Role.FIRST: first, Role.SECOND: second}
+        self._first = first
+        self._second = second
+        self._reported = False
+        self._deadline: float | None = None
+        self._disposition: Disposition | None = None
+        self._ended_by: str | None = None
+        self._joined: float | None = None
+        self._ended: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """True when no leg of the call is left."""
+        return self.state is CallState.ENDED
+
+    @property
+    def legs(self) -> tuple[str, str]:
+        """UniqueIDs of leg 1 and leg 2."""
+        return self._first.leg, self._second.leg
+
+    def start(self, now: float) -> list[Command]:
+        """Ring party 1."""
+        self._enter(CallState.RINGING_FIRST, "start")
+        return self._after(self._first.start(now), now)
+
+    def feed(self, event: Event, now: float) -> list[Command]:
+        """Take an event of one of the call's legs, or the loss of a worker that carried one.
+
+        Raises:
+            InvalidTransitionError: the event cannot happen in this state.
+        """
+        if isinstance(event, WorkerLost):
+            hit = [party for party in self._parties.values() if party.leg in event.legs]
+            if hit and self._ended_by is None:
+                self._ended_by = "worker"
+        else:
+            hit = [party for party in self._parties.values() if party.leg == event.leg]
+        commands: list[Command] = []
+        for party in hit:
+            commands += party.feed(event, now)
+        return self._after(commands, now)
+
+    def next_deadline(self) -> float | None:
+        """When `on_deadline` wants to be called, or None."""
+        deadlines = [self._deadline, *(party.next_deadline() for party in self._parties.values())]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def on_deadline(self, now: float) -> list[Command]:
+        """Act on every deadline that has passed."""
+        commands: list[Command] = []
+        if self._deadline is not None and now >= self._deadline:
+            if self.state is not CallState.TELLING:
+                self._end_as(self._disposition or Disposition.CANCELLED, "limit")
+            commands += self._release("deadline", now)
+        for party in self._parties.values():
+            commands += party.on_deadline(now)
+        return self._after(commands, now)
+
+    def hang_up(self, by: str, now: float) -> list[Command]:
+        """End the call from outside.
+
+        Args:
+            by: who wants it, for the record: `request` or `shutdown`.
+            now: the machine's time.
+        """
+        if self.state in (CallState.RELEASING, CallState.ENDED):
+            return []
+        self._end_as(self._disposition or Disposition.CANCELLED, by)
+        return self._after(self._release(f"hang up by {by}", now), now)
+
+    def record(self, at: Clock) -> CallRecord:
+        """Tell what became of the call so far."""
+        return CallRecord(
+            id=self.terms.id,
+            organisation=self.terms.organisation,
+            user=self.terms.user,
+            dial1=self.terms.dial1,
+            dial2=self.terms.dial2,
+            set_cid=self.terms.set_cid,
+            accepted_at=self.terms.accepted_at,
+            legs=(self._first.record(at), self._second.record(at)),
+            joined_at=None if self._joined is None else at(self._joined),
+            ended_at=None if self._ended is None else at(self._ended),
+            disposition=self._disposition if self.ended else None,
+            ended_by=self._ended_by if self.ended else None,
+        )
+
+    def _after(self, commands: list[Command], now: float) -> list[Command]:
+        """Act on the parties' news, in whatever order they came, and end when both are released."""
+        commands = list(commands)
+        for role, party in self._parties.items():
+            for news in party.take_news():
+                commands += self._act_on(news, role, now)
+        if self.state is CallState.RELEASING and self._first.released and self._second.released:
+            self._ended = now
+            self._deadline = None
+            self._enter(CallState.ENDED, "released")
+        return commands
+
+    def _act_on(self, news: News, role: Role, now: float) -> list[Command]:
+        if self.state in (CallState.RELEASING, CallState.ENDED):
+            return []
+        method = self._method(_TABLE, (self.state, news.kind, role), f"{news.kind} of {role}")
+        commands: list[Command] = [] if method == IGNORED else getattr(self, method)(news, role, now)
+        return commands
+
+    def _ring_second(self, _news: News, _role: Role, now: float) -> list[Command]:
+        self._deadline = now + self.terms.max_seconds
+        self._enter(CallState.RINGING_SECOND, "dial1 answered")
+        placed = self._second.start(now)
+        ringback = PlayTone(self._first.leg, tone(ToneKind.RINGBACK, self.terms.country))
+        return [*placed, *self._report(None), ringback]
+
+    def _pass_early_media(self, _news: News, _role: Role, _now: float) -> list[Command]:
+        return [StopPlaying(self._first.leg), PassAudio(self._second.leg, self._first.leg)]
+
+    def _join(self, _news: News, _role: Role, now: float) -> list[Command]:
+        self._joined = now
+        self._disposition = Disposition.ANSWERED
+        self._enter(CallState.JOINED, "dial2 answered")
+        return [StopPlaying(self._first.leg), BridgeLegs(self._first.leg, self._second.leg)]
+
+    def _give_up(self, _news: News, role: Role, now: float) -> list[Command]:
+        disposition = self._disposition_of(role)
+        self._end_as(disposition, role)
+        return [*self._report(FAIL_REASONS[disposition]), *self._release("dial1 failed", now)]
+
+    def _tell_why(self, _news: News, role: Role, now: float) -> list[Command]:
+        self._end_as(self._disposition_of(role), role)
+        self._deadline = now + TELL_SECONDS
+        self._enter(CallState.TELLING, "dial2 failed")
+        kind = ToneKind.BUSY if self._disposition is Disposition.BUSY else ToneKind.CONGESTION
+        return [StopPlaying(self._first.leg), PlayTone(self._first.leg, tone(kind, self.terms.country))]
+
+    def _caller_left(self, _news: News, role: Role, now: float) -> list[Command]:
+        self._end_as(Disposition.INTERRUPTED if self._ended_by == "worker" else Disposition.CANCELLED, role)
+        return self._release("dial1 left", now)
+
+    def _part(self, _news: News, role: Role, now: float) -> list[Command]:
+        self._end_as(Disposition.INTERRUPTED if self._ended_by == "worker" else Disposition.ANSWERED, role)
+        return self._release(f"{role} left", now)
+
+    def _told(self, _news: News, _role: Role, now: float) -> list[Command]:
+        return self._release("dial1 left", now)
+
+    def _relay_digit(self, news: News, role: Role, _now: float) -> list[Command]:
+        other = self._second if role is Role.FIRST else self._first
+        return [SendDigit(other.leg, news.digit, news.duration_ms)]
+
+    def _disposition_of(self, role: Role) -> Disposition:
+        outcome = self._parties[role].outcome
+        if outcome is None:
+            raise Click2CallError(f"{role} failed without an outcome")
+        return outcome.disposition
+
+    def _report(self, fail_reason: str | None) -> list[Command]:
+        if self._reported:
+            return []
+        self._reported = True
+        return [ReportFirstStage(fail_reason)]
+
+    def _end_as(self, disposition: Disposition, ended_by: str) -> None:
+        """Settle what the record will say; the first cause stands."""
+        self._disposition = disposition
+        if self._ended_by is None:
+            self._ended_by = str(ended_by)
+
+    def _release(self, because: str, now: float) -> list[Command]:
+        self._deadline = None
+        self._enter(CallState.RELEASING, because)
+        commands = self._report(FAIL_REASONS[Disposition.CANCELLED])
+        for party in self._parties.values():
+            commands += party.withdraw(now)
+        return commands

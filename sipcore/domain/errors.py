@@ -1,0 +1,127 @@
+"""The one exception hierarchy of the project.
+
+Every error carries a stable `error_id` for programs, an HTTP status for the API, and a text that tells a
+person what was wrong and what to do.
+"""
+
+from __future__ import annotations
+
+
+class Click2CallError(Exception):
+    """Anything this program raises on purpose.
+
+    Attributes:
+        error_id: stable, machine readable name of the kind of error.
+        http_status: the status with which the HTTP API answers it.
+    """
+
+    error_id = "internal"
+    http_status = 500
+
+
+class ParameterError(Click2CallError):
+    """A request parameter is missing, malformed or contradicts another one (HTTP 400).
+
+    Args:
+        parameter: name of the parameter as the contract spells it, for example `Timeout`.
+        reason: what is wrong with it, for the person who sent it.
+    """
+
+    error_id = "bad_parameter"
+    http_status = 400
+
+    def __init__(self, parameter: str, reason: str) -> None:
+        super().__init__(f"{parameter}: {reason}")
+        self.parameter = parameter
+        self.reason = reason
+
+
+class NotAllowedError(ParameterError):
+    """The destination or the caller identity is not allowed to this organisation (HTTP 403)."""
+
+    error_id = "not_allowed"
+    http_status = 403
+
+
+class AuthenticationError(Click2CallError):
+    """Wrong user, password, key or organisation; which one is never told (HTTP 401)."""
+
+    error_id = "wrong_credentials"
+    http_status = 401
+
+
+class LimitReachedError(Click2CallError):
+    """The organisation is over one of its limits (HTTP 429).
+
+    Args:
+        limit: name of the setting that was reached, for example `max_calls`.
+        retry_after: whole seconds after which the request may succeed.
+    """
+
+    error_id = "limit_reached"
+    http_status = 429
+
+    def __init__(self, limit: str, retry_after: int) -> None:
+        super().__init__(f"over the limit {limit}, try again in {retry_after} s")
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class NoLegCapacityError(Click2CallError):
+    """No worker can carry the legs that the call needs; nothing was dialled (HTTP 503)."""
+
+    error_id = "no_leg_capacity"
+    http_status = 503
+
+
+class ShuttingDownError(Click2CallError):
+    """The server is being stopped and takes no new call (HTTP 503)."""
+
+    error_id = "shutting_down"
+    http_status = 503
+
+
+class StoreUnavailableError(Click2CallError):
+    """The database did not take the call's record; nothing was dialled (HTTP 503)."""
+
+    error_id = "store_unavailable"
+    http_status = 503
+
+
+class StartUpError(Click2CallError):
+    """The program cannot start: its text is the one line that the operator reads (exit code 2)."""
+
+    error_id = "start_up"
+
+
+class SettingsError(StartUpError):
+    """The settings are wrong.
+
+    Args:
+        source: the file (or `environment`) in which the problems stand.
+        problems: one line each: where, which key, what was expected.
+    """
+
+    error_id = "bad_settings"
+
+    def __init__(self, source: str, problems: tuple[str, ...]) -> None:
+        super().__init__(f"{source}: " + "; ".join(problems))
+        self.source = source
+        self.problems = problems
+
+
+class InvalidTransitionError(Click2CallError):
+    """A state machine met an event that its table does not list for its state: our bug, not the peer's fault.
+
+    Args:
+        machine: which machine.
+        state: the state it was in.
+        event: what it was fed.
+        story: its last transitions, oldest first.
+    """
+
+    error_id = "invalid_transition"
+
+    def __init__(self, machine: str, state: str, event: str, story: tuple[str, ...]) -> None:
+        super().__init__(f"{machine} in state {state} cannot take {event}; before: {' / '.join(story) or 'nothing'}")
+        self.story = story

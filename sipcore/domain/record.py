@@ -1,0 +1,72 @@
+"""The call detail record: one per accepted call, with one entry per leg.
+
+All times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sipcore.domain.causes import Disposition
+
+
+@dataclass(frozen=True, slots=True)
+class LegRecord:
+    """What became of one leg.
+
+    Attributes:
+        uid: UniqueID, the Call-ID on the wire.
+        number: the number as dialled (user part of the Request-URI), or as given when it was never dialled.
+        disposition: None while the leg is not settled.
+        sip_code: final SIP status, None when the leg was never placed or got none.
+        cause: hangup cause (Q.850), None while not settled.
+        ended_by: `remote`, `local` (this program) or `network`; None while not settled.
+        placed_at, ringing_at, answered_at, ended_at: when each step happened; None when it did not.
+    """
+
+    uid: str
+    number: str
+    disposition: Disposition | None = None
+    sip_code: int | None = None
+    cause: int | None = None
+    ended_by: str | None = None
+    placed_at: datetime | None = None
+    ringing_at: datetime | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One accepted request.
+
+    Attributes:
+        id: of the record, 32 hex digits.
+        organisation: name of the organisation.
+        user: name of the user or API key that asked.
+        dial1, dial2: the numbers as given.
+        set_cid: the caller identity as given, or None.
+        accepted_at: when the request was accepted.
+        joined_at: when both parties' audio was joined, or None.
+        ended_at: when the last leg was over, None while the call is in progress.
+        disposition: of the whole call, None while in progress.
+        ended_by: `dial1`, `dial2`, `request` (hung up through the API), `limit` (`max_call_seconds`), `worker` (died),
+            `shutdown` or `restart` (found unsettled at a start); None while in progress.
+        recording_id: id of the recording, or None.
+        legs: leg 1 and leg 2.
+    """
+
+    id: str
+    organisation: str
+    user: str
+    dial1: str
+    dial2: str
+    set_cid: str | None
+    accepted_at: datetime
+    legs: tuple[LegRecord, ...]
+    joined_at: datetime | None = None
+    ended_at: datetime | None = None
+    disposition: Disposition | None = None
+    ended_by: str | None = None
+    recording_id: str | None = None

@@ -1,0 +1,70 @@
+"""What the API asks of call control: the request, what comes back at once, and what comes back later."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from sipcore.domain.directory import Directory
+
+DEFAULT_RING_SECONDS = 20
+"""How long destination 1 rings when the request does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialRequest:
+    """One click, authenticated, with its texts as given.
+
+    Attributes:
+        organisation, user: who asks; both exist.
+        dial1, dial2: the destinations as given (a `+` lost in a query string is already restored).
+        set_cid: caller identity as given, or None.
+        ring_seconds: how long destination 1 may ring, 1 to 300.
+    """
+
+    organisation: str
+    user: str
+    dial1: str
+    dial2: str
+    set_cid: str | None = None
+    ring_seconds: int = DEFAULT_RING_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedCall:
+    """A call under way.
+
+    Attributes:
+        id: id of its record.
+        uid1, uid2: UniqueIDs of leg 1 and leg 2.
+        first_stage: done when destination 1 answered (None) or failed (the contract's reason, for example `Busy`).
+            It is never cancelled by whoever waits for it: wrap it in `asyncio.shield`.
+    """
+
+    id: str
+    uid1: str
+    uid2: str
+    first_stage: asyncio.Future[str | None]
+
+
+class Calls(Protocol):
+    """Places calls."""
+
+    async def dial(self, request: DialRequest) -> AcceptedCall:
+        """Accept a call and start ringing destination 1.
+
+        Raises:
+            ParameterError: a destination or the caller identity is malformed, or of a kind that cannot be dialled.
+            NotAllowedError: the destination or the caller identity is not allowed to the organisation.
+            LimitReachedError: the organisation is over one of its limits.
+            NoLegCapacityError, StoreUnavailableError, ShuttingDownError: nothing was dialled.
+        """
+        ...
+
+
+class LiveDirectory:
+    """The directory in force; a reload of the settings replaces it between two requests."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.current = directory

@@ -1,0 +1,80 @@
+"""The record store: all that the service knows of the database. `sipcore.store` implements it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sipcore.domain.causes import Disposition
+from sipcore.domain.record import CallRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records of an organisation are wanted; None means any.
+
+    Attributes:
+        uid: UniqueID of either leg.
+        number: dial1 or dial2 as given, or a leg's number as dialled.
+        disposition: of the whole call.
+        since: accepted at or after this time (aware).
+        until: accepted before this time (aware).
+    """
+
+    uid: str | None = None
+    number: str | None = None
+    disposition: Disposition | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """One page of records, newest first.
+
+    Attributes:
+        items: at most the limit that was asked for.
+        next: cursor of the next page, opaque, or None at the end.
+    """
+
+    items: tuple[CallRecord, ...]
+    next: str | None
+
+
+class RecordStore(Protocol):
+    """Keeps call records. Every method raises `StoreUnavailableError` when the database does not answer."""
+
+    async def accept(self, record: CallRecord) -> None:
+        """Write the first row of a call and its legs, before anything is dialled."""
+        ...
+
+    async def complete(self, record: CallRecord) -> None:
+        """Write the call's end over its first row."""
+        ...
+
+    async def settle_interrupted(self, now: datetime) -> int:
+        """Complete every unfinished record as `interrupted`, ended by `restart` at `now`; return how many."""
+        ...
+
+    async def get(self, organisation: str, record_id: str) -> CallRecord | None:
+        """Read one record of the organisation, or None."""
+        ...
+
+    async def find(
+        self, organisation: str, wanted: RecordFilter, *, cursor: str | None = None, limit: int = 50
+    ) -> RecordPage:
+        """Read a page of the organisation's records.
+
+        Raises:
+            ParameterError: the cursor is none of ours.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Check that the database answers."""
+        ...
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        ...
