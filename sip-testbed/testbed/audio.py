@@ -117,6 +117,17 @@ def sine(hz: float, seconds: float, rate: int = 8000, level_db: float = -9.0) ->
     return wave_
 
 
+def mu_law(samples: Samples) -> bytes:
+    """Encode as G.711 mu-law (ITU-T G.711), one byte a sample."""
+    bias, clip = 33, 8158
+    value = np.clip(np.abs(samples) * 8159, 0, clip).astype(np.int64) + bias
+    segment = np.floor(np.log2(value)).astype(np.int64) - 5
+    mantissa = (value >> (segment + 1)) & 0x0F
+    sign = np.where(samples < 0, 0x80, 0)
+    # All bits are inverted on the line.
+    return (~(sign | (segment << 4) | mantissa) & 0xFF).astype(np.uint8).tobytes()
+
+
 def level_db(samples: Samples) -> float:
     """Return the level of all of it together; -120 for nothing at all."""
     if len(samples) == 0:
@@ -141,9 +152,7 @@ def has_tone(samples: Samples, rate: int, hz: float, floor_db: float = -30.0) ->
     return tone_level_db(samples, rate, hz) >= floor_db
 
 
-def tones(
-    source: Recording | Path, *, floor_db: float = -36.0, range_db: float = 22.0, most: int = 8
-) -> list[Tone]:
+def tones(source: Recording | Path, *, floor_db: float = -36.0, range_db: float = 22.0, most: int = 8) -> list[Tone]:
     """Return the sines in a recording, the strongest first.
 
     Counted are spectral peaks that reach `floor_db` and are at most `range_db` weaker than the strongest, which
@@ -191,7 +200,7 @@ def cadence(source: Recording | Path, *hz: float, floor_db: float = -30.0) -> li
     """Return when all the given frequencies sounded together, such as 440 and 480 for a US ringback tone.
 
     Without frequencies: when there was any sound. Exact to about 20 ms; interruptions below 60 ms are bridged, so a
-    lost packet does not split a tone.
+    lost packet does not split a tone; less than 30 ms, such as the click where a tone starts, is not counted.
     """
     recording = source if isinstance(source, Recording) else read_wav(source)
     rate, frame, hop = recording.rate, recording.rate // 25, recording.rate // 100
@@ -205,7 +214,7 @@ def cadence(source: Recording | Path, *hz: float, floor_db: float = -30.0) -> li
                 on[-1] = Segment(on[-1].start, end)
             else:
                 on.append(Segment(start, end))
-    return on
+    return [segment for segment in on if segment.length > 0.03]
 
 
 def silences(source: Recording | Path, shortest: float = 0.1) -> list[Segment]:

@@ -56,7 +56,7 @@ class Kamailio:
     a next hop's first answer; all in seconds. Files are left in `workdir` when one is given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each argument is one setting of the peer
         self,
         users: Mapping[str, str],
         *,

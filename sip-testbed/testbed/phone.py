@@ -67,7 +67,7 @@ class Phone:
     `G722`) allows only that one. `log` keeps pjsua's own log, with all messages.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each argument is one setting of the peer
         self,
         extension: str,
         *,
@@ -150,7 +150,9 @@ class Phone:
         try:
             self.wait_for("ready", 10.0)
             if self._options["registrar"]:
-                self.wait_for("registered", 5.0)
+                answer = self.wait_for(("registered", "not_registered"), 5.0)
+                if answer["event"] != "registered":
+                    raise TestbedError(f"phone {self.extension}: not registered, {answer['code']}")
         except BaseException:
             self.stop()
             raise
@@ -299,9 +301,7 @@ class Phone:
         """Return the strongest tone of the last seconds heard in a call, or None for silence."""
         return dominant_hz(self.recording(call).last(last))
 
-    def wait_heard(
-        self, hz: float | None, timeout: float = 5.0, call: int | None = None, last: float = 0.3
-    ) -> None:
+    def wait_heard(self, hz: float | None, timeout: float = 5.0, call: int | None = None, last: float = 0.3) -> None:
         """Wait until the last seconds hold this tone as the strongest (within 5 Hz), or with None are silent.
 
         Silence counts only while audio arrives or the recording goes on; both need `last` seconds of it.

@@ -300,14 +300,12 @@ class PhoneProcess:
             config.regConfig.retryIntervalSec = 1
         if settings.password:
             name = settings.username or settings.extension
-            config.sipConfig.authCreds.append(
-                pj.AuthCredInfo("digest", settings.realm, name, 0, settings.password)
-            )
+            config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", settings.realm, name, 0, settings.password))
         if settings.proxy:
             config.sipConfig.proxies.append(settings.proxy)
         config.sipConfig.transportId = self._transport
         config.mediaConfig.transportConfig.boundAddress = settings.host
-        config.mediaConfig.transportConfig.port = settings.port + 2
+        config.mediaConfig.transportConfig.port = settings.port + 2 - settings.port % 2
         config.natConfig.contactRewriteUse = config.natConfig.viaRewriteUse = 0
         config.natConfig.iceEnabled = config.natConfig.sdpNatRewriteUse = False
         return config

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,9 +19,7 @@ from typing import IO, TYPE_CHECKING, Literal, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-APT_LINE = (
-    "apt-get install -y kamailio kamailio-sqlite-modules sip-tester baresip-core sipsak tshark sox iproute2"
-)
+APT_LINE = "apt-get install -y kamailio kamailio-sqlite-modules sip-tester baresip-core sipsak tshark sox iproute2"
 
 # The kernel's parent-death signal is bound to the thread that forked, not to the process (prctl(2)). A child made
 # from a short-lived thread would be killed when that thread ends, so one thread that lives as long as we do makes
@@ -29,6 +28,9 @@ _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="testbed-spawner
 
 _T = TypeVar("_T")
 Kind = Literal["udp", "tcp"]
+_KINDS: tuple[Kind, ...] = ("udp", "tcp")
+_PORTS_GIVEN: set[int] = set()
+_PORTS_LOCK = threading.Lock()
 _LISTENING = "0A"
 
 
@@ -54,15 +56,21 @@ def find_program(name: str) -> str:
 
 
 def free_port(kind: Kind = "udp", host: str = "127.0.0.1") -> int:
-    """Return an even port that is free now for both UDP and TCP on `host`, with the next one free for UDP.
+    """Return the first of four neighbouring ports that are free now on `host`, for UDP and TCP.
 
-    Even, and with a free neighbour, because RTP and RTCP take such pairs (RFC 3550 section 11). `kind` is what the
-    caller needs for certain. Taken from below the kernel's ephemeral range, so that no outgoing connection of a test
-    takes the port before its owner does.
+    Four, the first one even, because media takes pairs for RTP and RTCP (RFC 3550 section 11) and SIPp takes two of
+    them. `kind` is what the caller needs for certain. Taken from below the kernel's ephemeral range, so that no
+    outgoing connection of a test takes a port before its owner does, and never twice from one process.
     """
-    for _ in range(400):
-        port = 22000 + int.from_bytes(os.urandom(2), "big") % 5000 * 2
-        if _can_bind(kind, host, port) and _can_bind("udp", host, port + 1) and _can_bind("tcp", host, port):
+    for _ in range(1000):
+        port = 26000 + int.from_bytes(os.urandom(2), "big") % 1600 * 4
+        with _PORTS_LOCK:
+            given = port in _PORTS_GIVEN
+            _PORTS_GIVEN.add(port)
+            if len(_PORTS_GIVEN) > 1200:
+                # The oldest owners are long gone.
+                _PORTS_GIVEN.clear()
+        if not given and all(_can_bind(each, host, port + n) for n in range(4) for each in _KINDS):
             return port
     raise TestbedError(f"no free {kind} port on {host}")
 

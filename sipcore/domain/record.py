@@ -70,3 +70,35 @@ class CallRecord:
     disposition: Disposition | None = None
     ended_by: str | None = None
     recording_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records of an organisation are wanted; None means any.
+
+    Attributes:
+        uid: UniqueID of either leg.
+        number: dial1 or dial2 as given, or a leg's number as dialled.
+        disposition: of the whole call.
+        since: accepted at or after this time (aware).
+        until: accepted before this time (aware).
+    """
+
+    uid: str | None = None
+    number: str | None = None
+    disposition: Disposition | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """One page of records, newest first.
+
+    Attributes:
+        items: at most the limit that was asked for.
+        next: cursor of the next page, opaque, or None at the end.
+    """
+
+    items: tuple[CallRecord, ...]
+    next: str | None

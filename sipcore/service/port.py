@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from sipcore.domain.commands import LegCommand
 from sipcore.domain.directory import Directory
 from sipcore.domain.events import Event
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Leg slots of one worker, reserved for one call.
-
-    Attributes:
-        id: of the reservation, unique in this process.
-        worker: id of the worker that carries them.
-        legs: how many.
-    """
-
-    id: int
-    worker: int
-    legs: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrunkState:
-    """Where a trunk's registration stands.
-
-    Attributes:
-        trunk: name of the trunk.
-        state: `unregistered`, `registering`, `registered`, `failed`, or `none` for a trunk that does not register.
-        sip_code: the last answer's status, or None.
-        text: the last answer in words.
-    """
-
-    trunk: str
-    state: str
-    sip_code: int | None = None
-    text: str = ""
+from sipcore.domain.registration import TrunkState
+from sipcore.domain.slots import Slots
 
 
 class SipPort(Protocol):

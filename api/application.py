@@ -1,0 +1,81 @@
+"""The routes of the HTTP API, over whatever places calls and keeps records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import PathMatches, Rule
+from tornado.web import Application
+
+from api.access_log import log_request
+from api.handlers.base import NotFoundHandler
+from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
+from api.handlers.health import HealthHandler, ReadinessHandler
+from api.handlers.records import LiveRecord, RecordHandler, RecordsHandler
+from sipcore.domain.registration import TrunkState
+from sipcore.service.authentication import Authenticator
+from sipcore.service.calls import Calls
+from sipcore.service.store import RecordStore
+
+SERVER_OPTIONS: Final[dict[str, Any]] = {
+    "max_header_size": 2 * 65536,
+    "max_body_size": DRAINED_BYTES,
+    "idle_connection_timeout": 75.0,
+    "body_timeout": 30.0,
+}
+"""Keyword arguments for `tornado.httpserver.HTTPServer`.
+
+Headers may be twice as long as a query string may: the application itself tells that a query is too long.
+"""
+
+_DIALUP = r"/API/dialup(?:\.php)?"
+
+
+class PathMatchesWithBody(PathMatches):
+    """Matches requests of a path that bring a body."""
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Return the path's groups, or None when the path is another one or there is no body."""
+        headers = request.headers
+        if headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in headers:
+            return None
+        return super().match(request)
+
+
+def make_application(
+    *,
+    calls: Calls,
+    store: RecordStore,
+    authenticator: Authenticator,
+    workers_ready: Callable[[], bool],
+    trunk_states: Callable[[], Sequence[TrunkState]],
+    live_record: LiveRecord = lambda _organisation, _id: None,
+) -> Application:
+    """Build the HTTP API.
+
+    Args:
+        calls: places calls.
+        store: keeps records.
+        authenticator: knows who is asking.
+        workers_ready: tells whether a worker can take a call now.
+        trunk_states: tells how each trunk's registration stands.
+        live_record: finds a call in progress by organisation and record id or UniqueID, so that its record shows
+            the steps that the database does not have yet.
+    """
+    dialup = {"calls": calls, "authenticator": authenticator}
+    records = {"authenticator": authenticator, "store": store, "live_record": live_record}
+    readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
+    return Application(
+        [
+            Rule(PathMatchesWithBody(_DIALUP), DialupBodyHandler, dialup),
+            Rule(PathMatches(_DIALUP), DialupHandler, dialup),
+            Rule(PathMatches(r"/api/v1/records"), RecordsHandler, records),
+            Rule(PathMatches(r"/api/v1/records/([^/]+)"), RecordHandler, records),
+            Rule(PathMatches(r"/healthz"), HealthHandler),
+            Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),
+        ],
+        default_handler_class=NotFoundHandler,
+        log_function=log_request,
+    )

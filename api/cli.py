@@ -1,0 +1,136 @@
+"""The command line: `click2call serve`, `check`, `hash-password` and `dial`.
+
+Exit codes: 0 all well, 1 the call failed, 2 something was wrong with the settings, the arguments or the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from argon2 import PasswordHasher
+from rich.console import Console
+
+from api.dial_command import Dialling, dial_and_watch
+from config.loader import load
+from sipcore.domain.errors import Click2CallError, SettingsError
+from sipcore.service.calls import DEFAULT_RING_SECONDS
+
+WRONG: Final = 2
+INTERRUPTED: Final = 130
+"""As a shell reports a program that Ctrl-C ended."""
+
+# Rich tracebacks would show local variables, passwords among them.
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One HTTP request makes two phones talk.",
+)
+_out = Console(markup=False, highlight=False, soft_wrap=True)
+_err = Console(markup=False, highlight=False, soft_wrap=True, stderr=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The settings (TOML).")]
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Turn what this program raises on purpose into a line for the operator and exit code 2."""
+    try:
+        yield
+    except SettingsError as error:
+        for problem in error.problems:
+            _err.print(f"{error.source}: {problem}")
+        raise typer.Exit(WRONG) from error
+    except Click2CallError as error:
+        _err.print(f"click2call: {error}")
+        raise typer.Exit(WRONG) from error
+
+
+@app.command()
+def serve(config: ConfigOption) -> None:
+    """Run the server."""
+    # The composition root loads everything, pjsua2 included, which the other commands do without.
+    from api.main import serve as run  # noqa: PLC0415
+
+    with _told_in_one_line():
+        code = run(config)
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(config: ConfigOption) -> None:
+    """Check the settings and name everything that is wrong with them."""
+    with _told_in_one_line():
+        settings = load(config, os.environ)
+    organisations, trunks = sorted(settings.orgs), sorted(settings.trunks)
+    _out.print(f"ok: organisations: {', '.join(organisations) or 'none'}; trunks: {', '.join(trunks) or 'none'}")
+
+
+@app.command("hash-password")
+def hash_password() -> None:
+    """Print the argon2 hash of a password, for `password_hash` in the settings.
+
+    Asks for the password, or reads one line when the input is not a terminal.
+    """
+    if sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        _err.print("click2call: the password is empty")
+        raise typer.Exit(WRONG)
+    _out.print(PasswordHasher().hash(password))
+
+
+@app.command()
+def dial(  # noqa: PLR0913 - each is an option of the command line
+    dial1: Annotated[str, typer.Argument(help="Destination 1, which rings first.")],
+    dial2: Annotated[str, typer.Argument(help="Destination 2, dialled when destination 1 has answered.")],
+    *,
+    organisation: Annotated[str, typer.Option("--org", envvar="CLICK2CALL_ORG", help="Your organisation.")],
+    user: Annotated[str, typer.Option("--user", envvar="CLICK2CALL_USER", help="Your user name in it.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            "--password", envvar="CLICK2CALL_PASSWORD", prompt=True, hide_input=True, help="Asked for when missing."
+        ),
+    ],
+    url: Annotated[str, typer.Option(envvar="CLICK2CALL_URL", help="The running server.")] = "http://127.0.0.1:8080",
+    set_cid: Annotated[str | None, typer.Option("--set-cid", help="Caller identity to show.")] = None,
+    timeout: Annotated[
+        int, typer.Option(min=1, max=300, help="Seconds that destination 1 may ring.")
+    ] = DEFAULT_RING_SECONDS,
+) -> None:
+    """Place a call through a running server and tell each of its steps.
+
+    Ctrl-C stops watching; the call goes on.
+    """
+    dialling = Dialling(
+        url=url,
+        organisation=organisation,
+        user=user,
+        password=password,
+        dial1=dial1,
+        dial2=dial2,
+        set_cid=set_cid,
+        ring_seconds=timeout,
+    )
+    try:
+        with _told_in_one_line():
+            joined = asyncio.run(dial_and_watch(dialling, _out.print))
+    except KeyboardInterrupt:
+        _err.print("no longer watching; the call goes on")
+        raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(0 if joined else 1)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

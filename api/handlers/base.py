@@ -1,0 +1,76 @@
+"""What every handler shares: headers, errors in short plain text, and logs without query strings."""
+
+from __future__ import annotations
+
+import http
+from types import TracebackType
+from typing import ClassVar
+
+import structlog
+from tornado.web import HTTPError, RequestHandler
+
+from sipcore.service.authentication import Caller
+
+_log = structlog.get_logger("http")
+
+
+def phrase(status: int) -> str:
+    """Return the reason phrase of an HTTP status, for people."""
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+class Handler(RequestHandler):
+    """A handler of this server.
+
+    Attributes:
+        allowed: the methods that it answers, for 405.
+        caller: who asks, once that is known.
+    """
+
+    allowed: ClassVar[tuple[str, ...]] = ("GET",)
+    caller: Caller | None = None
+
+    def set_default_headers(self) -> None:
+        """Set what every answer carries.
+
+        Requests carry passwords in their URLs, so nothing may be cached and no page may pass its address on.
+        """
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+
+    def compute_etag(self) -> str | None:
+        """Answer every request in full: 304 is no answer to a call, and nothing is cached."""
+        return None
+
+    def write_error(self, status_code: int, **_: object) -> None:
+        """Answer an error that no method of the handler has answered itself."""
+        if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self.allowed))
+        self.write_refusal(status_code, phrase(status_code).lower())
+
+    def write_refusal(self, status: int, reason: str) -> None:  # noqa: ARG002 - others need the status
+        """Write an error's body and end the request."""
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"error: {reason}")
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Log what went wrong inside; Tornado's own line would show the query string with its password."""
+        if isinstance(value, HTTPError) or typ is None or value is None:
+            return
+        _log.error("request failed", path=self.request.path, exc_info=(typ, value, tb))
+
+
+class NotFoundHandler(Handler):
+    """Answers every path that is nobody's."""
+
+    def prepare(self) -> None:
+        """Answer 404, whatever the method."""
+        raise HTTPError(http.HTTPStatus.NOT_FOUND)

@@ -1,0 +1,192 @@
+"""`/API/dialup.php`: one request, two phones talking.
+
+Only GET and POST dial. HEAD and other methods get 405; a browser's prefetch (`Sec-Purpose`, `Purpose` or `X-Moz`)
+gets 403, so that it asks again when the person really clicks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import re
+import sys
+from typing import cast
+
+from tornado.http1connection import HTTP1Connection
+from tornado.web import HTTPError, stream_request_body
+
+from api.bodies import MAX_BYTES, TooLongError, read_body, read_query
+from api.credentials import CHALLENGE, NO_LOGIN, Login, identify, read_authorization
+from api.handlers.base import Handler, phrase
+from api.parameters import DialupParameters, Format, Pair, answer_format, read_parameters
+from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render
+from sipcore.domain.causes import FAIL_REASONS, Disposition
+from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
+from sipcore.service.authentication import Authenticator, Caller
+from sipcore.service.calls import AcceptedCall, Calls, DialRequest
+
+ANSWER_MARGIN_SECONDS = 2.0
+"""How much longer than Timeout a `Response=yes` may wait for its answer."""
+DRAINED_BYTES = 1 << 20
+"""Longest body that is read (and dropped) to its end, so that its sender reads our 413 and not a reset."""
+
+_PREFETCH = re.compile(r"\s*prefetch\b", re.IGNORECASE)
+_WRONG_CREDENTIALS = "user, pass or org is wrong"
+
+
+class DialupHandler(Handler):
+    """Places a call. This class serves requests without a body."""
+
+    allowed = ("GET", "POST")
+
+    def initialize(self, calls: Calls, authenticator: Authenticator) -> None:
+        """Take over what the routes give to every request."""
+        self._calls = calls
+        self._authenticator = authenticator
+        self._wanted: Format = "text"
+        self._login = NO_LOGIN
+        self._challenges = False
+        self._gone: asyncio.Future[str | None] | None = None
+        self.client_gone = False
+
+    def prepare(self) -> None:
+        """Turn away what must never dial."""
+        if self.request.method not in self.allowed:
+            raise HTTPError(http.HTTPStatus.METHOD_NOT_ALLOWED)
+        headers = self.request.headers
+        for name in ("Sec-Purpose", "Purpose", "X-Moz"):
+            if name in headers and _PREFETCH.match(headers[name]):
+                self.set_status(http.HTTPStatus.FORBIDDEN)
+                self._finish(error_fields(name, "a prefetch never dials"))
+                return
+
+    async def get(self) -> None:
+        """Dial, and answer at once or (`Response=yes`) as soon as the first stage is over."""
+        await self._dial(b"")
+
+    post = get
+
+    def on_connection_close(self) -> None:
+        """Stop waiting for a client that went away; its call goes on."""
+        super().on_connection_close()
+        self.client_gone = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    async def _dial(self, body: bytes) -> None:
+        # The parameters come first: what is said of them depends on the request alone, so anybody may read it.
+        try:
+            parameters = self._read(body)
+            self.caller = await self._identify(parameters)
+            accepted = await self._calls.dial(_dial_request(parameters, self.caller))
+        except Click2CallError as error:
+            if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            self._refuse(error)
+            return
+        if parameters.wait:
+            await self._answer_first_stage(parameters, accepted)
+        else:
+            self.set_header("Content-Type", CONTENT_TYPES[self._wanted])
+            self.finish()
+
+    def _read(self, body: bytes) -> DialupParameters:
+        pairs: list[Pair] = []
+        try:
+            read_query(self.request.query, pairs)
+            read_body(body, self.request.headers, pairs)
+        finally:
+            self._wanted = answer_format(pairs)
+        names = {pair.name.lower() for pair in pairs}
+        self._login = read_authorization(self.request.headers.get("Authorization"))
+        if {"user", "pass"} <= names:
+            # The header may be for a proxy on the way; the parameters can only be for us.
+            self._login = NO_LOGIN
+        self._challenges = self._login.given or names.isdisjoint({"user", "pass"})
+        return read_parameters(
+            pairs, login_needed=not self._login.given, organisation_needed=not self._login.names_organisation
+        )
+
+    async def _identify(self, parameters: DialupParameters) -> Caller:
+        login = self._login
+        if not login.given:
+            login = Login(user=parameters.user, password=parameters.password)
+        return await identify(self._authenticator, login, parameters.organisation)
+
+    async def _answer_first_stage(self, parameters: DialupParameters, accepted: AcceptedCall) -> None:
+        self._gone = asyncio.get_running_loop().create_future()
+        # asyncio.wait leaves the futures alone when the time is over: the call goes on.
+        await asyncio.wait(
+            {accepted.first_stage, self._gone},
+            timeout=parameters.ring_seconds + ANSWER_MARGIN_SECONDS,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if self._gone.done():
+            return
+        finished = accepted.first_stage.done()
+        fail_reason = accepted.first_stage.result() if finished else FAIL_REASONS[Disposition.NO_ANSWER]
+        self._finish(answer_fields(fail_reason, (accepted.uid1, accepted.uid2) if parameters.show_uids else None))
+
+    def _refuse(self, error: Click2CallError) -> None:
+        self.set_status(error.http_status)
+        if isinstance(error, AuthenticationError):
+            if self._challenges:
+                self.set_header("WWW-Authenticate", CHALLENGE)
+            self._finish(error_fields(None, _WRONG_CREDENTIALS))
+        elif isinstance(error, ParameterError):
+            self._finish(error_fields(error.parameter, error.reason))
+        else:
+            if isinstance(error, LimitReachedError):
+                self.set_header("Retry-After", str(error.retry_after))
+            self._finish(error_fields(None, str(error) or phrase(error.http_status).lower()))
+
+    def write_refusal(self, status: int, reason: str) -> None:  # noqa: ARG002 - the base class's signature
+        """Write an error in the format that was asked for."""
+        self._finish(error_fields(None, reason))
+
+    def _finish(self, fields: Fields) -> None:
+        self.set_header("Content-Type", CONTENT_TYPES[self._wanted])
+        self.finish(render(fields, self._wanted))
+
+
+@stream_request_body
+class DialupBodyHandler(DialupHandler):
+    """Places a call for a request with a body, which is read as it comes and dropped once it is too long."""
+
+    def prepare(self) -> None:
+        """Turn away what must never dial, and bodies that are too long to be read even to their end."""
+        self._body = bytearray()
+        super().prepare()
+        length = self.request.headers.get("Content-Length", "")
+        connection = cast("HTTP1Connection", self.request.connection)
+        if length.isdecimal() and int(length[:16]) > DRAINED_BYTES:
+            connection.set_max_body_size(sys.maxsize)  # the connection is closed behind the answer instead
+            if not self._finished:
+                self._refuse(TooLongError("body"))
+        else:
+            connection.set_max_body_size(DRAINED_BYTES)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a part of the body, as far as it counts."""
+        if len(self._body) <= MAX_BYTES:
+            self._body += chunk
+
+    async def get(self) -> None:
+        """Dial with the parameters of query and body together."""
+        if len(self._body) > MAX_BYTES:
+            self._refuse(TooLongError("body"))
+        else:
+            await self._dial(bytes(self._body))
+
+    post = get
+
+
+def _dial_request(parameters: DialupParameters, caller: Caller) -> DialRequest:
+    return DialRequest(
+        organisation=caller.organisation,
+        user=caller.user,
+        dial1=parameters.dial1,
+        dial2=parameters.dial2,
+        set_cid=parameters.set_cid,
+        ring_seconds=parameters.ring_seconds,
+    )

@@ -1,0 +1,163 @@
+"""The composition root: the one module that knows every room of the house."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import pwd
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from socket import socket
+
+import structlog
+import uvloop
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from api.application import SERVER_OPTIONS, make_application
+from api.log_setup import set_up
+from config.directory import directory_of
+from config.loader import load
+from config.model import Settings
+from sipcore.domain.errors import SettingsError, StartUpError
+from sipcore.service.authentication import Authenticator
+from sipcore.service.call_engine import CallEngine, EngineSettings
+from sipcore.service.calls import LiveDirectory
+from sipcore.service.numbers import PhoneNumberPlan
+from sipcore.sip.pool import WorkerPool
+from sipcore.sip.starter import PoolSettings
+from sipcore.store.records import SqlRecordStore, open_store
+
+_log = structlog.get_logger("server")
+
+_YOUNG_GARBAGE = 20_000
+"""Objects made before the collector looks at the young ones: a call makes some hundreds, so that few requests wait
+for a collection."""
+
+
+def serve(config: Path) -> int:
+    """Run the server until SIGINT or SIGTERM.
+
+    Args:
+        config: the settings file; SIGHUP reads its organisations and trunks again.
+
+    Returns:
+        The exit code: 0 after an orderly end.
+
+    Raises:
+        StartUpError: settings, address, ports or database are of no use; the text is one clear line.
+    """
+    settings = load(config, os.environ)
+    set_up(settings.log.format, settings.log.level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_Server(config, settings).run())
+
+
+class _Server:
+    def __init__(self, config: Path, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._directory = LiveDirectory(directory_of(settings))
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        settings = self._settings
+        try:
+            sockets = bind_sockets(settings.server.listen_port, settings.server.listen_host)
+        except OSError as error:
+            where = f"{settings.server.listen_host}:{settings.server.listen_port}"
+            raise StartUpError(f"cannot listen on {where}: {error.strerror or error}") from error
+        store = await open_store(settings.storage.database.get_secret_value())
+        pool = WorkerPool(pool_settings(settings))
+        try:
+            await pool.start(self._directory.current)
+            await self._serve(store, pool, sockets)
+        finally:
+            await pool.close()
+            await store.close()
+        return 0
+
+    async def _serve(self, store: SqlRecordStore, pool: WorkerPool, sockets: list[socket]) -> None:
+        settled = await store.settle_interrupted(datetime.now(UTC))
+        if settled:
+            _log.warning("calls of an earlier run settled as interrupted", calls=settled)
+        limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
+        engine = CallEngine(pool, store, self._directory, PhoneNumberPlan(), limits)
+        engine.start()
+        application = make_application(
+            calls=engine,
+            store=store,
+            authenticator=Authenticator(self._directory),
+            workers_ready=lambda: pool.ready_workers > 0,
+            trunk_states=pool.trunk_states,
+            live_record=engine.live_record,
+        )
+        if not self._settings.server.access_log:
+            application.settings["log_function"] = lambda _handler: None
+        server = HTTPServer(application, **SERVER_OPTIONS)
+        server.add_sockets(sockets)
+        self._handle_signals(pool)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_YOUNG_GARBAGE)
+        host, port = sockets[0].getsockname()[:2]
+        _log.info("serving", url=f"http://{host}:{port}/API/dialup.php", workers=pool.ready_workers)
+        await self._stop.wait()
+        _log.info("stopping", calls=engine.calls_in_progress)
+        server.stop()
+        await engine.stop()
+        await server.close_all_connections()
+
+    def _handle_signals(self, pool: WorkerPool) -> None:
+        loop = asyncio.get_running_loop()
+        actions: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGINT: self._stop.set,
+            signal.SIGTERM: self._stop.set,
+            signal.SIGHUP: lambda: self._reload(pool),
+        }
+        for number, action in actions.items():
+            loop.add_signal_handler(number, action)
+
+    def _reload(self, pool: WorkerPool) -> None:
+        """Take organisations and trunks over from the file; with anything wrong in it, everything stays."""
+        try:
+            settings = load(self._config, os.environ)
+        except SettingsError as error:
+            _log.error("settings not reloaded; the old ones stay", problems=list(error.problems))
+            return
+        fixed = ("server", "storage", "sip", "log")
+        changed = [table for table in fixed if getattr(settings, table) != getattr(self._settings, table)]
+        if changed:
+            _log.warning("a restart is needed for changes of these tables", tables=changed)
+        self._directory.current = directory_of(settings)
+        pool.configure(self._directory.current)
+        _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
+
+
+def pool_settings(settings: Settings) -> PoolSettings:
+    """Make the worker pool's settings.
+
+    Raises:
+        StartUpError: the user that workers become does not exist.
+    """
+    sip = settings.sip
+    uid = gid = None
+    if os.geteuid() == 0:
+        try:
+            user = pwd.getpwnam(sip.user)
+        except KeyError:
+            raise StartUpError(f"sip.user: there is no user {sip.user!r} on this machine") from None
+        uid, gid = user.pw_uid, user.pw_gid
+    return PoolSettings(
+        address=sip.address,
+        sip_ports=sip.ports,
+        rtp_ports=sip.rtp_ports,
+        warm_workers=min(sip.warm_workers, len(sip.ports)),
+        idle_seconds=sip.idle_worker_seconds,
+        allowed_peers=tuple(str(network) for network in sip.allowed_peers),
+        uid=uid,
+        gid=gid,
+    )

@@ -1,0 +1,284 @@
+"""The settings: every table and key of the TOML file, with its default and its limits.
+
+Attributes are named as their keys. Keys that were left out have their default; unknown keys are errors. What one key
+says about another table (references, loops) is checked by `config.references`. Secrets are `SecretStr`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+from config.secret import BearerKey, Database, KeyHash, PasswordHash, Secret
+from config.values import (
+    E164,
+    AudioFile,
+    ContactAddress,
+    Country,
+    Digit,
+    Folder,
+    IdentityHeaders,
+    ListenAddress,
+    Name,
+    Networks,
+    Number,
+    Numbers,
+    OwnAddress,
+    PeerAddress,
+    PortRange,
+    Prefixes,
+    ServiceAddress,
+    SipUser,
+    Target,
+    Targets,
+    Text,
+    TimeZone,
+    UnixUser,
+    expected,
+    refused,
+)
+from sipcore.domain.directory import NumberFormat, Transport
+
+RTP_PORTS_PER_SIP_PORT = 16
+"""A worker's four legs take two ports each (RTP and RTCP), and as many again while closed ones linger."""
+
+HuntStrategy = Literal["ring_all", "linear", "round_robin", "longest_idle", "random"]
+Seconds = Annotated[int, Field(ge=1, le=604_800)]
+RingSeconds = Annotated[int, Field(ge=1, le=300)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class ServerSettings(_Table):
+    """`[server]`: the HTTP side."""
+
+    listen: ListenAddress = ("127.0.0.1", 8080)
+    access_log: bool = True
+
+    @property
+    def listen_host(self) -> str:
+        """Host name, IPv4 or IPv6 address (without brackets) to listen on."""
+        return self.listen[0]
+
+    @property
+    def listen_port(self) -> int:
+        """TCP port to listen on; 0 lets the system choose."""
+        return self.listen[1]
+
+
+class StorageSettings(_Table):
+    """`[storage]`: relative paths start at the current working directory."""
+
+    database: Database = SecretStr("sqlite:///var/click2call.db")
+    recordings: Folder = Path("var/recordings")
+
+
+class LogSettings(_Table):
+    """`[log]`."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class SipSettings(_Table):
+    """`[sip]`: addresses and worker processes."""
+
+    address: OwnAddress = "127.0.0.1"
+    ports: PortRange = range(15060, 15100)
+    rtp_ports: PortRange = Field(default=range(20000, 21000), validate_default=True)
+    max_call_seconds: Seconds = 14_400
+    ring_seconds: Seconds = 120
+    warm_workers: int = Field(default=2, ge=0, le=1000)
+    idle_worker_seconds: Seconds = 60
+    allowed_peers: Networks = ()
+    user: UnixUser = "nobody"
+
+    @field_validator("rtp_ports")
+    @classmethod
+    def _rtp_ports_suffice(cls, rtp: range, info: ValidationInfo) -> range:
+        if rtp.start % 2:
+            raise expected("a range that begins with an even port (RFC 3550 section 11)")
+        ports: range | None = info.data.get("ports")
+        if ports is None:
+            return rtp
+        if rtp.start < ports.stop and ports.start < rtp.stop:
+            raise expected(f"a range that does not overlap sip.ports ({ports.start}-{ports.stop - 1})")
+        needed = RTP_PORTS_PER_SIP_PORT * len(ports)
+        if len(rtp) < needed:
+            raise expected(f"{needed} ports or more ({RTP_PORTS_PER_SIP_PORT} for each of the {len(ports)} SIP ports)")
+        return rtp
+
+
+class TrunkSettings(_Table):
+    """`[trunks.NAME]`: a SIP trunk or a PBX."""
+
+    proxy: PeerAddress
+    registrar: PeerAddress | None = None
+    username: SipUser | None = None
+    password: Secret | None = None
+    realm: Text = "*"
+    transport: Transport = "udp"
+    number_format: NumberFormat = "plus_e164"
+    identity: IdentityHeaders = ("from", "p-asserted-identity")
+    register_seconds: int = Field(default=300, ge=5, le=86_400)
+    any_caller_id: bool = True
+
+    @model_validator(mode="after")
+    def _username_is_there(self) -> Self:
+        if self.username is None and self.password is not None:
+            raise refused("expected `username` beside `password`")
+        if self.username is None and self.registrar is not None:
+            raise refused("expected `username` beside `registrar`: it is the name that is registered")
+        return self
+
+
+class UserSettings(_Table):
+    """`[orgs.ORG.users.NAME]`."""
+
+    password: Secret | None = None
+    password_hash: PasswordHash | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if (self.password is None) == (self.password_hash is None):
+            raise refused("expected exactly one of `password` and `password_hash`")
+        return self
+
+
+class ApiKeySettings(_Table):
+    """`[orgs.ORG.api_keys.NAME]`."""
+
+    key: BearerKey | None = None
+    key_hash: KeyHash | None = None
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key is None) == (self.key_hash is None):
+            raise refused("expected exactly one of `key` and `key_hash`")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the key, 64 lower-case hex digits."""
+        if self.key is not None:
+            return hashlib.sha256(self.key.get_secret_value().encode()).hexdigest()
+        return self.key_hash.get_secret_value().partition(":")[2].lower() if self.key_hash else ""
+
+
+class ExtensionSettings(_Table):
+    """`[orgs.ORG.extensions.NUMBER]`: a phone, or a number of the PBX behind the trunk."""
+
+    contact: ContactAddress | None = None
+    caller_id: E164 | None = None
+    record: bool = False
+
+
+class RingGroupSettings(_Table):
+    """`[orgs.ORG.ring_groups.NUMBER]`."""
+
+    members: Annotated[Targets, Field(min_length=1)]
+    strategy: HuntStrategy = "ring_all"
+    ring_seconds: RingSeconds = 20
+
+
+class QueueSettings(_Table):
+    """`[orgs.ORG.queues.NUMBER]`."""
+
+    agents: Annotated[Targets, Field(min_length=1)]
+    strategy: HuntStrategy = "longest_idle"
+    music: AudioFile | None = None
+    max_wait_seconds: Seconds = 300
+
+
+class MessageSettings(_Table):
+    """`[orgs.ORG.messages.NUMBER]`: an announcement."""
+
+    audio: AudioFile | None = None
+    text: Text | None = None
+    key: Digit | None = None
+    then: Target | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if (self.audio is None) == (self.text is None):
+            raise refused("expected exactly one of `audio` and `text`")
+        if self.key is not None and self.then is None:
+            raise refused("expected `then` beside `key`: the number that the key reaches")
+        return self
+
+
+class IvrSettings(_Table):
+    """`[orgs.ORG.ivrs.NUMBER]`: a menu; `options` maps a key of the phone to the number that it reaches."""
+
+    prompt: AudioFile
+    options: Annotated[dict[Digit, Target], Field(min_length=1)]
+
+
+class AppSettings(_Table):
+    """`[orgs.ORG.apps.NAME]`."""
+
+    number: Number
+    kind: Literal["echo", "music", "conference", "clock", "hold"]
+
+
+class OrganisationSettings(_Table):
+    """`[orgs.NAME]`: a tenant."""
+
+    country: Country = "US"
+    time_zone: TimeZone = "UTC"
+    trunk: Name | None = None
+    caller_id: E164 | None = None
+    caller_ids: Numbers = ()
+    ident: Secret | None = None
+    allowed_prefixes: Prefixes = ()
+    max_calls: int | None = Field(default=None, ge=1)
+    calls_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    users: dict[Name, UserSettings] = Field(default_factory=dict)
+    api_keys: dict[Name, ApiKeySettings] = Field(default_factory=dict)
+    sip_addresses: dict[Name, ServiceAddress] = Field(default_factory=dict)
+    extensions: dict[Number, ExtensionSettings] = Field(default_factory=dict)
+    inbound: dict[E164, Target] = Field(default_factory=dict)
+    ring_groups: dict[Number, RingGroupSettings] = Field(default_factory=dict)
+    queues: dict[Number, QueueSettings] = Field(default_factory=dict)
+    messages: dict[Number, MessageSettings] = Field(default_factory=dict)
+    ivrs: dict[Number, IvrSettings] = Field(default_factory=dict)
+    apps: dict[Name, AppSettings] = Field(default_factory=dict)
+
+
+KINDS: dict[str, str] = {
+    "extensions": "extension",
+    "ring_groups": "ring group",
+    "queues": "queue",
+    "messages": "announcement",
+    "ivrs": "IVR",
+    "apps": "app",
+}
+"""What each table of an organisation that gives out internal numbers holds. An app has its number in a key, the others
+are named by it."""
+
+
+class Settings(_Table):
+    """The whole file."""
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    sip: SipSettings = Field(default_factory=SipSettings)
+    trunks: dict[Name, TrunkSettings] = Field(default_factory=dict)
+    orgs: dict[Name, OrganisationSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _keys_tell_organisations_apart(self) -> Self:
+        owners: dict[str, str] = {}
+        for org_name, org in self.orgs.items():
+            for name, api_key in org.api_keys.items():
+                path = f"orgs.{org_name}.api_keys.{name}"
+                other = owners.setdefault(api_key.digest, path)
+                if other != path:
+                    raise refused(f"expected different API keys in {other} and {path}: a key alone tells who asks")
+        return self

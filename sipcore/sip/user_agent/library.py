@@ -1,0 +1,82 @@
+"""The parts of PJSIP's C interface that pjsua2 does not wrap, and how its endpoint is set up."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pjsua2 as pj
+
+_C = ctypes.CDLL(pj._pjsua2.__file__)  # noqa: SLF001 - the extension module is where the C symbols are
+_PR_SET_TIMERSLACK = 29
+_DEFAULT_SLACK_NS = 50_000
+_MEDIA_THREAD_SLACK_NS = 40_000_000
+"""PJMEDIA's own thread polls every 10 ms also when there is nothing to poll. A thread inherits the timer slack of the
+one that makes it: with this slack the idle poll is rarer, and packets still wake it at once."""
+_CODECS = {"PCMU/8000/1": 255, "PCMA/8000/1": 254, "G722/16000/1": 253}
+"""Codecs offered, with their priority. All others are off: Speex above all, which the library would offer first."""
+_BRIDGE_HZ = 8000
+QUIET = 0
+
+
+def max_legs() -> int:
+    """Ask the library how many calls it was built for (PJSUA_MAX_CALLS)."""
+    return int(_C.pjsua_call_get_max_count())
+
+
+def open_call_ids() -> set[int]:
+    """Tell which calls still have a dialog or a transaction.
+
+    pjsua2 reports a call that we hang up as disconnected at once, while its CANCEL or BYE may take another 32 s; the
+    call occupies its slot until then.
+    """
+    ids = (ctypes.c_int * max_legs())()
+    count = ctypes.c_uint(max_legs())
+    _C.pjsua_enum_calls(ids, ctypes.byref(count))
+    return set(ids[: count.value])
+
+
+def _set_timer_slack(nanoseconds: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(nanoseconds), 0, 0, 0)
+
+
+def create_endpoint(address: str, port: int) -> Any:
+    """Make the process's one endpoint, bound to an address, with no sound device and a single thread of control.
+
+    Raises:
+        pj.Error: the port is in use or the address is not ours.
+    """
+    _C.pj_log_set_level(QUIET)
+    endpoint = pj.Endpoint()
+    endpoint.libCreate()
+    config = pj.EpConfig()
+    config.uaConfig.threadCnt = 0
+    config.uaConfig.maxCalls = 1000  # clamped to what the library was built for
+    config.uaConfig.userAgent = "Click2Call"
+    config.logConfig.level = config.logConfig.consoleLevel = QUIET
+    config.medConfig.clockRate = _BRIDGE_HZ
+    config.medConfig.channelCount = 1
+    config.medConfig.hasIoqueue = True
+    config.medConfig.threadCnt = 1
+    config.medConfig.sndAutoCloseTime = -1
+    config.medConfig.noVad = True
+    config.medConfig.ecTailLen = 0
+    _set_timer_slack(_MEDIA_THREAD_SLACK_NS)
+    try:
+        endpoint.libInit(config)
+    finally:
+        _set_timer_slack(_DEFAULT_SLACK_NS)
+    create_transport(endpoint, pj.PJSIP_TRANSPORT_UDP, address, port)
+    endpoint.libStart()
+    endpoint.audDevManager().setNoDev()
+    for codec in endpoint.codecEnum2():
+        endpoint.codecSetPriority(codec.codecId, _CODECS.get(codec.codecId, 0))
+    return endpoint
+
+
+def create_transport(endpoint: Any, kind: int, address: str, port: int) -> int:
+    """Open a SIP transport; return its id."""
+    config = pj.TransportConfig()
+    config.port = port
+    config.boundAddress = address
+    return int(endpoint.transportCreate(kind, config))

@@ -1,0 +1,189 @@
+"""The wire between the server and a worker: typed messages in msgpack, one per datagram of a SOCK_SEQPACKET pair.
+
+The domain's own frozen events and commands travel as they are. Nothing is ever unpickled: a worker parses what the
+network sends, so what it says is decoded by type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sipcore.domain.commands import (
+    BridgeLegs,
+    HangUpLeg,
+    LegCommand,
+    PassAudio,
+    PlaceLeg,
+    PlayTone,
+    SendDigit,
+    StopPlaying,
+)
+from sipcore.domain.directory import Trunk
+from sipcore.domain.events import (
+    DigitPressed,
+    LegAnswered,
+    LegEarlyMediaStarted,
+    LegEnded,
+    LegEvent,
+    LegPlaced,
+    LegRang,
+)
+
+MAX_DATAGRAM = 131072
+"""Octets; a SIP message of 64 kB and its envelope fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is started with.
+
+    Attributes:
+        address: IPv4 address for SIP and RTP.
+        sip_port: its own UDP (and, once asked for, TCP) port.
+        rtp_port, rtp_ports: first port and number of ports of its own RTP range.
+        peers: IPv4 addresses and networks that may talk SIP to it.
+        uid, gid: what it becomes when it is started as root, or None.
+    """
+
+    address: str
+    sip_port: int
+    rtp_port: int
+    rtp_ports: int
+    peers: tuple[str, ...]
+    uid: int | None = None
+    gid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UseTrunk:
+    """Make or replace the account of a trunk before the first leg through it.
+
+    Attributes:
+        trunk: its settings, credentials included.
+        proxy_address: resolved IPv4 address of its proxy.
+        registrar_address: resolved IPv4 address of its registrar, or None.
+    """
+
+    trunk: Trunk
+    proxy_address: str
+    registrar_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLegAt:
+    """Carry out a `PlaceLeg`; `address` is what the host of its plan resolved to."""
+
+    command: PlaceLeg
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Send a REGISTER for a trunk that `UseTrunk` named before."""
+
+    trunk: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropTrunk:
+    """Forget a trunk, and take its binding back."""
+
+    trunk: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllowPeers:
+    """Replace the addresses and networks that may talk SIP to the worker."""
+
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Release everything and exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The worker can place legs.
+
+    Attributes:
+        max_legs: how many the library carries at once, as it says itself.
+    """
+
+    max_legs: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """The worker could not start, and exits.
+
+    Attributes:
+        reason: in words, for example that its port is in use.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialogNoted:
+    """One message of a leg's dialog, for the journal: its INVITE, or a response that carries a To tag.
+
+    Attributes:
+        leg: UniqueID.
+        text: the whole message as it was on the wire.
+    """
+
+    leg: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationAnswered:
+    """A REGISTER got its final answer.
+
+    Attributes:
+        trunk: name of the trunk.
+        sip_code, reason: the answer; 408 when none came.
+        expires_seconds: granted time, 0 when not granted.
+    """
+
+    trunk: str
+    sip_code: int
+    reason: str
+    expires_seconds: int
+
+
+ToWorker = LegCommand | PlaceLegAt | UseTrunk | Register | DropTrunk | AllowPeers | Retire
+FromWorker = LegEvent | WorkerReady | WorkerFailed | DialogNoted | RegistrationAnswered
+
+_TYPES: tuple[type[Any], ...] = (
+    HangUpLeg, BridgeLegs, PassAudio, PlayTone, StopPlaying, SendDigit,
+    PlaceLegAt, UseTrunk, Register, DropTrunk, AllowPeers, Retire,
+    LegPlaced, LegRang, LegEarlyMediaStarted, LegAnswered, LegEnded, DigitPressed,
+    WorkerReady, WorkerFailed, DialogNoted, RegistrationAnswered,
+)  # fmt: skip
+_DECODERS = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in _TYPES}
+_ENCODER = msgspec.msgpack.Encoder()
+_ENVELOPE = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """Write one message."""
+    return _ENCODER.encode((type(message).__name__, message))
+
+
+def decode(datagram: bytes) -> Any:
+    """Read one message.
+
+    Raises:
+        msgspec.ValidationError: the datagram is not one of ours.
+    """
+    name, body = _ENVELOPE.decode(datagram)
+    decoder = _DECODERS.get(name)
+    if decoder is None:
+        raise msgspec.ValidationError(f"unknown message {name!r}")
+    return decoder.decode(body)

@@ -1,0 +1,46 @@
+"""The cursor of a page of records: where it ended, in a text that means nothing to its reader."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime
+
+from sipcore.domain.errors import ParameterError
+
+_PLAIN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00) ([0-9a-f]{32})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class PagePosition:
+    """The last record of a page; the next page begins behind it.
+
+    Attributes:
+        accepted_at: its time, in UTC.
+        id: its id.
+    """
+
+    accepted_at: datetime
+    id: str
+
+    def to_cursor(self) -> str:
+        """Write it as a cursor, in characters that need no escape in a URL."""
+        plain = f"{self.accepted_at.isoformat(timespec='microseconds')} {self.id}"
+        return urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+    @classmethod
+    def from_cursor(cls, cursor: str) -> PagePosition:
+        """Read a cursor.
+
+        Raises:
+            ParameterError: `to_cursor` did not write it.
+        """
+        try:
+            plain = b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+            fields = _PLAIN.fullmatch(plain)
+            if fields is None:
+                raise ValueError(plain)  # noqa: TRY301 - one way out for all that is wrong with it
+            return cls(datetime.fromisoformat(fields[1]), fields[2])
+        except ValueError:
+            raise ParameterError("cursor", "is none that this server gave; leave it out for the first page") from None

@@ -1,0 +1,86 @@
+"""What is written: each function does its work for a whole group of writes, in a transaction that is already open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sipcore.domain.causes import WORKER_DIED, Disposition
+from sipcore.domain.record import CallRecord, LegRecord
+from sipcore.store.schema import calls, legs
+
+CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name != "legs")
+"""Fields of a record that are columns of `calls`, by the same names."""
+LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
+"""Fields of a leg that are columns of `legs`, by the same names."""
+
+Row = dict[str, Any]
+
+
+def _overwriting(insert: Callable[[sa.Table], Any]) -> sa.Insert:
+    """Insert a call, or write over the one with the same id; each dialect has an insert of its own that can."""
+    statement = insert(calls)
+    written = {column.name: statement.excluded[column.name] for column in calls.columns if not column.primary_key}
+    upsert: sa.Insert = statement.on_conflict_do_update(index_elements=[calls.c.id], set_=written)
+    return upsert
+
+
+_INSERT_CALLS = sa.insert(calls)
+_INSERT_LEGS = sa.insert(legs)
+_OVERWRITE_CALLS = {"sqlite": _overwriting(sqlite.insert), "postgresql": _overwriting(postgresql.insert)}
+_DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
+
+
+def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
+    """Insert calls and their legs."""
+    connection.execute(_INSERT_CALLS, _call_rows(records))
+    _insert_legs(connection, records)
+
+
+def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
+    """Insert calls and their legs, over those that are there."""
+    connection.execute(_OVERWRITE_CALLS[connection.dialect.name], _call_rows(records))
+    connection.execute(_DELETE_LEGS, [{"of_call": record.id} for record in records])
+    _insert_legs(connection, records)
+
+
+def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> int:
+    """Complete what is unfinished; return how many calls."""
+    now = max(times)
+    unfinished = calls.c.ended_at.is_(None)
+    connection.execute(
+        sa.update(legs)
+        .where(legs.c.disposition.is_(None), legs.c.call_id.in_(sa.select(calls.c.id).where(unfinished)))
+        .values(disposition=WORKER_DIED.disposition, cause=WORKER_DIED.cause, ended_by="local", ended_at=now)
+    )
+    settled = connection.execute(
+        sa.update(calls).where(unfinished).values(disposition=Disposition.INTERRUPTED, ended_by="restart", ended_at=now)
+    )
+    return settled.rowcount
+
+
+def nothing(connection: sa.Connection, arguments: Sequence[None]) -> None:
+    """Write nothing: it is enough that the writer has a connection that works."""
+
+
+def _insert_legs(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
+    rows = [
+        {"call_id": record.id, "position": position, **_row(leg, LEG_FIELDS)}
+        for record in records
+        for position, leg in enumerate(record.legs, start=1)
+    ]
+    if rows:
+        connection.execute(_INSERT_LEGS, rows)
+
+
+def _call_rows(records: Sequence[CallRecord]) -> list[Row]:
+    return [_row(record, CALL_FIELDS) for record in records]
+
+
+def _row(record: CallRecord | LegRecord, names: tuple[str, ...]) -> Row:
+    return {name: getattr(record, name) for name in names}

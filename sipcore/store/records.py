@@ -1,0 +1,143 @@
+"""Call detail records in the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from sipcore.domain.errors import ParameterError, StartUpError, StoreUnavailableError
+from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
+from sipcore.store import operations
+from sipcore.store.cursor import PagePosition
+from sipcore.store.database import Database, DatabaseFile
+from sipcore.store.failures import reason_of, unavailable
+from sipcore.store.migrations import upgrade
+from sipcore.store.queries import RecordRows, newest_records, one_record, to_records
+from sipcore.store.writer import Writer
+
+BUSY_TIMEOUT_SECONDS = 2.0
+"""How long another program may hold the database locked before a call is refused."""
+
+
+class SqlRecordStore:
+    """The record store on SQLite. `open_store` makes one.
+
+    Args:
+        database: it holds the schema of this version.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer = Writer(database)
+
+    async def accept(self, record: CallRecord) -> None:
+        """Write the first row of a call and its legs.
+
+        Raises:
+            StoreUnavailableError: nothing was written, or a record with this id exists.
+        """
+        await self._writer.write(operations.accept, record)
+
+    async def complete(self, record: CallRecord) -> None:
+        """Write the record over what is stored of it; insert it when nothing is. Doing it again changes nothing.
+
+        Raises:
+            StoreUnavailableError: what is stored is as it was.
+        """
+        await self._writer.write(operations.complete, record)
+
+    async def settle_interrupted(self, now: datetime) -> int:
+        """Complete every unfinished record as `interrupted`, ended by `restart` at `now`.
+
+        Legs that are not settled become `interrupted` too; what is known of the others stays.
+
+        Returns:
+            How many records were completed.
+
+        Raises:
+            StoreUnavailableError: none was.
+        """
+        return await self._writer.write(operations.settle_interrupted, now)
+
+    async def get(self, organisation: str, record_id: str) -> CallRecord | None:
+        """Read one record of the organisation, or None.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        found = await self._read(one_record(organisation, record_id))
+        return found[0] if found else None
+
+    async def find(
+        self, organisation: str, wanted: RecordFilter, *, cursor: str | None = None, limit: int = 50
+    ) -> RecordPage:
+        """Read a page of the organisation's records, newest first.
+
+        A record is on one page only, also when others are written between two pages; those written after the first
+        page are on none.
+
+        Args:
+            organisation: whose records.
+            wanted: which of them.
+            cursor: `next` of the page before, or None for the first page.
+            limit: most records on the page, at least 1.
+
+        Raises:
+            ParameterError: the cursor is none of ours, or the limit is below 1.
+            StoreUnavailableError: the database does not answer.
+        """
+        if limit < 1:
+            raise ParameterError("limit", f"{limit} records make no page; give 1 or more")
+        after = None if cursor is None else PagePosition.from_cursor(cursor)
+        # One more than wanted tells whether there is a next page.
+        found = await self._read(newest_records(organisation, wanted, after, limit + 1))
+        items = found[:limit]
+        more = len(found) > limit
+        return RecordPage(items, PagePosition(items[-1].accepted_at, items[-1].id).to_cursor() if more else None)
+
+    async def ping(self) -> None:
+        """Check that the database answers.
+
+        Raises:
+            StoreUnavailableError: it does not.
+        """
+        await self._read(one_record("", ""))
+
+    async def close(self) -> None:
+        """Finish what is being written and close all connections; the store is of no use after it."""
+        await self._writer.close()
+        await self._database.close()
+
+    async def _read(self, statement: RecordRows) -> tuple[CallRecord, ...]:
+        try:
+            if not self._database.is_current():
+                # The file is another one: the writer, who may be at work, closes the old one and opens the new.
+                await self._writer.write(operations.nothing, None)
+            async with self._database.reads.connect() as connection:
+                return to_records((await connection.execute(statement)).all())
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            await self._database.drop_readers()
+            raise unavailable(error) from error
+
+
+async def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> SqlRecordStore:
+    """Open the database that the settings name; make it or bring its schema up to date first.
+
+    Args:
+        url: `sqlite:///PATH`; a relative path is meant from the working directory.
+        busy_timeout: seconds to wait while another program has the database locked.
+
+    Raises:
+        StartUpError: it cannot be used; the text is one line.
+    """
+    file = DatabaseFile.from_url(url)
+    file.ensure()
+    store = SqlRecordStore(Database(file, busy_timeout=busy_timeout))
+    try:
+        await upgrade(file.url(busy_timeout))
+        await store.ping()
+    except (sa.exc.SQLAlchemyError, StoreUnavailableError) as error:
+        await store.close()
+        raise StartUpError(f"storage.database: {file.path}: {reason_of(error)}") from error
+    return store

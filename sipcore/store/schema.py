@@ -1,0 +1,112 @@
+"""Tables of the call detail records, the same on SQLite and PostgreSQL.
+
+Columns are named as the fields of `sipcore.domain.record` that they hold. A change here needs a migration
+(`sipcore/store/migrations/versions`); a test fails when the two differ.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from sipcore.domain.causes import Disposition
+
+
+class UtcTime(sa.TypeDecorator[datetime]):
+    """A moment, exact to the microsecond, aware and in UTC on the Python side.
+
+    PostgreSQL keeps it as `timestamp with time zone`. SQLite has no type for time and keeps the text
+    `YYYY-MM-DD HH:MM:SS.ffffff`, always in UTC and of one width, so that it sorts as the moments do.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Bring a moment to UTC.
+
+        Raises:
+            ValueError: the moment is naive.
+        """
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Make what the engine gives aware: SQLite's text carries no zone, PostgreSQL's session may have another."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _disposition() -> sa.Enum:
+    """The word itself in a VARCHAR: a PostgreSQL enum type would make each new word a schema change."""
+    return sa.Enum(
+        Disposition,
+        native_enum=False,
+        create_constraint=False,
+        length=16,
+        values_callable=lambda words: [word.value for word in words],
+    )
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+calls = sa.Table(
+    "calls",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("user", sa.String, nullable=False),
+    sa.Column("dial1", sa.String, nullable=False),
+    sa.Column("dial2", sa.String, nullable=False),
+    sa.Column("set_cid", sa.String),
+    sa.Column("accepted_at", UtcTime, nullable=False),
+    sa.Column("joined_at", UtcTime),
+    sa.Column("ended_at", UtcTime),
+    sa.Column("disposition", _disposition()),
+    sa.Column("ended_by", sa.String(16)),
+    sa.Column("recording_id", sa.String),
+    # Pages, newest first, are read from the end of this index (keyset pagination).
+    sa.Index(None, "organisation", "accepted_at", "id"),
+    sa.Index(None, "organisation", "dial1"),
+    sa.Index(None, "organisation", "dial2"),
+)
+"""One row per accepted call: a `CallRecord` without its legs."""
+
+sa.Index(
+    "ix_calls_unfinished",
+    calls.c.accepted_at,
+    sqlite_where=calls.c.ended_at.is_(None),
+    postgresql_where=calls.c.ended_at.is_(None),
+)
+
+legs = sa.Table(
+    "legs",
+    metadata,
+    sa.Column("call_id", sa.ForeignKey(calls.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("uid", sa.String, nullable=False),
+    sa.Column("number", sa.String, nullable=False),
+    sa.Column("disposition", _disposition()),
+    sa.Column("sip_code", sa.SmallInteger),
+    sa.Column("cause", sa.SmallInteger),
+    sa.Column("ended_by", sa.String(16)),
+    sa.Column("placed_at", UtcTime),
+    sa.Column("ringing_at", UtcTime),
+    sa.Column("answered_at", UtcTime),
+    sa.Column("ended_at", UtcTime),
+    # Not unique: the Call-ID of a leg that a far end opens is that far end's choice.
+    sa.Index(None, "uid"),
+    sa.Index(None, "number"),
+)
+"""One row per leg: a `LegRecord`, its call, and its place in the call (1 for leg 1)."""

@@ -1,0 +1,134 @@
+"""Group commit: writes that come while one is being committed share the next transaction.
+
+One commit costs about as much for fifty records as for one, so a burst of calls does not queue behind itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from sipcore.domain.errors import StoreUnavailableError
+from sipcore.store.database import Database
+from sipcore.store.failures import blames_the_database, unavailable
+
+GROUP_LIMIT = 200
+"""Most writes in one transaction; it holds the event loop for some milliseconds."""
+CHECKPOINT_EVERY = 50
+"""Writes after which the write-ahead log is written back: rarely enough to cost little, often enough to keep it short,
+because a long one makes every write slower."""
+
+A = TypeVar("A")
+R = TypeVar("R")
+Operation = Callable[[sa.Connection, Sequence[A]], R]
+"""Writes for all arguments at once, in a transaction that is already open."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Write:
+    operation: Operation[Any, Any]
+    argument: object
+    done: asyncio.Future[Any]
+
+    def succeed(self, result: object) -> None:
+        if not self.done.done():
+            self.done.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            ours = isinstance(error, sa.exc.SQLAlchemyError | OSError)
+            self.done.set_exception(unavailable(error) if ours else error)
+
+
+class Writer:
+    """The only one that writes to the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue: deque[_Write] = deque()
+        self._drain: asyncio.Task[None] | None = None
+        self._checkpoint: asyncio.Task[None] | None = None
+        self._since_checkpoint = 0
+        self._closed = False
+
+    async def write(self, operation: Operation[A, R], argument: A) -> R:
+        """Write, together with what others have queued for the same operation, and return after the commit.
+
+        When one write of a group fails for a reason of its own, the others succeed. A write whose caller is
+        cancelled before its transaction has begun is not made.
+
+        Returns:
+            What the operation returned for its group.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the record store is closed")
+        write = _Write(operation, argument, asyncio.get_running_loop().create_future())
+        self._queue.append(write)
+        if self._drain is None or self._drain.done():
+            self._drain = asyncio.create_task(self._write_all())
+        result: R = await write.done
+        return result
+
+    async def close(self) -> None:
+        """Finish what is queued."""
+        self._closed = True
+        for task in (self._drain, self._checkpoint):
+            if task is not None:
+                await task
+
+    async def _write_all(self) -> None:
+        while self._queue:
+            group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_LIMIT))]
+            if wanted := [write for write in group if not write.done.cancelled()]:
+                await self._commit(wanted)
+
+    async def _commit(self, group: list[_Write]) -> None:
+        try:
+            connection = await self._database.writer()
+            results = await connection.run_sync(_transaction, group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised at the callers, who wait for it
+            if len(group) > 1 and not blames_the_database(error):
+                for write in group:
+                    await self._commit([write])
+                return
+            self._database.distrust_writer()
+            for write in group:
+                write.fail(error)
+        else:
+            for write, result in zip(group, results, strict=True):
+                write.succeed(result)
+            self._count(len(group))
+
+    def _count(self, written: int) -> None:
+        self._since_checkpoint += written
+        if self._since_checkpoint >= CHECKPOINT_EVERY and (self._checkpoint is None or self._checkpoint.done()):
+            self._since_checkpoint = 0
+            self._checkpoint = asyncio.create_task(self._write_back())
+
+    async def _write_back(self) -> None:
+        try:
+            await self._database.checkpoint()
+        except sa.exc.SQLAlchemyError as error:
+            # No record is lost: the log grows until the next attempt, or until a commit writes it back itself.
+            _log.warning("database checkpoint failed", error=str(error))
+
+
+def _transaction(connection: sa.Connection, group: list[_Write]) -> list[object]:
+    """Run the operations of a group, each once with all its arguments, in the order in which they came."""
+    arguments: dict[Operation[Any, Any], list[object]] = {}
+    for write in group:
+        arguments.setdefault(write.operation, []).append(write.argument)
+    with connection.begin():
+        results = {operation: operation(connection, given) for operation, given in arguments.items()}
+    return [results[write.operation] for write in group]

@@ -1,0 +1,154 @@
+"""The HTTP application on a free port, over a scripted engine and a record store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import structlog
+from argon2 import PasswordHasher
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from api.application import SERVER_OPTIONS, make_application
+from sipcore.domain.directory import ApiKey, Directory, Organisation, User
+from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
+from sipcore.domain.registration import RegistrationState, TrunkState
+from sipcore.service.authentication import Authenticator
+from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
+
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+KEY = "c2c_0123456789abcdef"
+
+
+class ScriptedCalls:
+    """Accepts every call; a test scripts how the first stage ends, or which error is raised."""
+
+    def __init__(self) -> None:
+        self.dialled: list[DialRequest] = []
+        self.error: Exception | None = None
+        self.pending = False
+        self.fail_reason: str | None = None
+        self.first_stages: list[asyncio.Future[str | None]] = []
+        self.arrived = asyncio.Event()
+
+    async def dial(self, request: DialRequest) -> AcceptedCall:
+        self.dialled.append(request)
+        if self.error is not None:
+            raise self.error
+        first_stage = asyncio.get_running_loop().create_future()
+        if not self.pending:
+            first_stage.set_result(self.fail_reason)
+        self.first_stages.append(first_stage)
+        self.arrived.set()
+        return AcceptedCall("r1", "uid-1", "uid-2", first_stage)
+
+
+class MemoryStore:
+    """Hands out what a test puts in, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.records: list[CallRecord] = []
+        self.asked: list[tuple[str, RecordFilter, str | None]] = []
+        self.error: Exception | None = None
+        self.next: str | None = None
+
+    async def get(self, organisation: str, record_id: str) -> CallRecord | None:
+        mine = [record for record in self.records if (record.organisation, record.id) == (organisation, record_id)]
+        return mine[0] if mine else None
+
+    async def find(
+        self, organisation: str, wanted: RecordFilter, *, cursor: str | None = None, limit: int = 50
+    ) -> RecordPage:
+        self.asked.append((organisation, wanted, cursor))
+        if self.error is not None:
+            raise self.error
+        return RecordPage(tuple(r for r in self.records if r.organisation == organisation)[:limit], self.next)
+
+    async def ping(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Site:
+    """A running server and what is behind it."""
+
+    port: int
+    calls: ScriptedCalls
+    store: MemoryStore
+    client: AsyncHTTPClient
+    logged: list[Any]
+    live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
+    workers_ready: bool = True
+    trunks: list[TrunkState] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def fetch(self, path: str, **request: Any) -> HTTPResponse:
+        return await self.client.fetch(f"{self.url}{path}", raise_error=False, follow_redirects=False, **request)
+
+    async def dialup(self, query: dict[str, str] | None = None, *, without: str = "", **request: Any) -> HTTPResponse:
+        """GET a complete request, changed by `query` (names that differ in case count as others)."""
+        given = {"user": "alice", "pass": "s3cret", "org": "acme", "dial1": "101", "dial2": "+12025550123"}
+        given |= query or {}
+        given.pop(without, None)
+        return await self.fetch(f"/API/dialup.php?{urlencode(given)}", **request)
+
+    async def raw(self, sent: bytes) -> bytes:
+        """Send bytes, return everything that comes back until the server closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(sent)
+        try:
+            return await asyncio.wait_for(reader.read(), 5)
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def directory() -> Directory:
+    acme = Organisation(
+        name="acme",
+        users={
+            "alice": User("alice", password="s3cret"),
+            "bob": User("bob", password_hash=CHEAP.hash("pässword: with colon")),
+        },
+        api_keys={"crm": ApiKey("crm", hashlib.sha256(KEY.encode()).hexdigest())},
+    )
+    return Directory(organisations={"acme": acme, "other": Organisation(name="other")})
+
+
+@pytest.fixture
+def bearer_key() -> str:
+    return KEY
+
+
+@pytest.fixture
+async def site(directory: Directory):
+    calls, store = ScriptedCalls(), MemoryStore()
+    with structlog.testing.capture_logs() as logged:
+        site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged)
+        site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
+        application = make_application(
+            calls=calls,
+            store=store,
+            authenticator=Authenticator(LiveDirectory(directory), hasher=CHEAP),
+            workers_ready=lambda: site.workers_ready,
+            trunk_states=lambda: site.trunks,
+            live_record=lambda organisation, key: site.live.get((organisation, key)),
+        )
+        server = HTTPServer(application, **SERVER_OPTIONS)
+        sockets = bind_sockets(0, "127.0.0.1")
+        site.port = sockets[0].getsockname()[1]
+        server.add_sockets(sockets)
+        yield site
+        server.stop()
+        site.client.close()
+        await server.close_all_connections()

@@ -1,0 +1,115 @@
+import hashlib
+
+import pytest
+
+from config.directory import directory_of
+from config.loader import load
+from sipcore.domain.directory import (
+    ApiKey,
+    Directory,
+    Extension,
+    Organisation,
+    SipAddress,
+    SipHost,
+    Trunk,
+    User,
+)
+
+HASH = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$Q2xpY2syQ2FsbENsaWNrMkNhbGw"
+
+SETTINGS = f"""
+sip.address = "192.0.2.1"
+[trunks.main]
+proxy = "sip:trunk.example:5070"
+registrar = "sip:registrar.example"
+username = "trunkuser"
+password = "trunkpass"
+realm = "trunk.example"
+transport = "tcp"
+number_format = "national"
+identity = ["from", "remote-party-id", "privacy"]
+register_seconds = 60
+any_caller_id = false
+[trunks.pbx]
+proxy = "sip:192.0.2.2"
+[orgs.acme]
+country = "GB"
+time_zone = "Europe/London"
+trunk = "main"
+caller_id = "+442079460000"
+caller_ids = ["+442079460001"]
+ident = "org-secret"
+allowed_prefixes = ["+44"]
+max_calls = 3
+calls_per_second = 2
+users.alice.password = "s3cret"
+users.bob.password_hash = "{HASH}"
+api_keys.crm.key = "k3y"
+api_keys.erp.key_hash = "sha256:{"AB" * 32}"
+sip_addresses.desk = "sip:front.desk@192.0.2.9:5080"
+extensions.101 = {{ contact = "sip:alice@192.0.2.3:5062", caller_id = "+442079460101", record = true }}
+extensions.102.contact = "sip:192.0.2.4"
+extensions.103 = {{}}
+ring_groups.600.members = ["101"]
+queues.700.agents = ["101"]
+messages.800.text = "We are closed"
+ivrs.900 = {{ prompt = "menu.wav", options = {{ "1" = "600" }} }}
+apps.echo = {{ number = "*43", kind = "echo" }}
+[orgs.beta]
+"""
+
+
+@pytest.fixture
+def directory(tmp_path):
+    path = tmp_path / "click2call.toml"
+    path.write_text(SETTINGS)
+    return directory_of(load(path, {}))
+
+
+def test_trunks_take_their_transport_and_default_port_with_them(directory):
+    assert directory.trunks["main"] == Trunk(
+        name="main",
+        proxy=SipHost("trunk.example", 5070, "tcp"),
+        registrar=SipHost("registrar.example", 5060, "tcp"),
+        username="trunkuser",
+        password="trunkpass",
+        realm="trunk.example",
+        number_format="national",
+        identity=("from", "remote-party-id", "privacy"),
+        register_seconds=60,
+        any_caller_id=False,
+    )
+
+
+def test_what_the_settings_leave_out_is_the_directorys_default(directory):
+    assert directory.trunks["pbx"] == Trunk(name="pbx", proxy=SipHost("192.0.2.2", 5060))
+    assert directory.organisations["beta"] == Organisation(name="beta")
+    assert Directory().sip_address == "127.0.0.1"
+
+
+def test_an_organisation_is_taken_over_whole(directory):
+    assert directory.sip_address == "192.0.2.1"
+    assert directory.organisations["acme"] == Organisation(
+        name="acme",
+        country="GB",
+        time_zone="Europe/London",
+        trunk="main",
+        caller_id="+442079460000",
+        caller_ids=("+442079460001",),
+        ident="org-secret",
+        users={"alice": User("alice", password="s3cret"), "bob": User("bob", password_hash=HASH)},
+        api_keys={
+            "crm": ApiKey("crm", hashlib.sha256(b"k3y").hexdigest()),
+            "erp": ApiKey("erp", "ab" * 32),
+        },
+        extensions={
+            "101": Extension("101", SipAddress("alice", SipHost("192.0.2.3", 5062)), "+442079460101", record=True),
+            "102": Extension("102", SipAddress("102", SipHost("192.0.2.4", 5060))),
+            "103": Extension("103"),
+        },
+        sip_addresses={"desk": SipAddress("front.desk", SipHost("192.0.2.9", 5080))},
+        other_numbers={"600": "ring group", "700": "queue", "800": "announcement", "900": "IVR", "*43": "app"},
+        allowed_prefixes=("+44",),
+        max_calls=3,
+        calls_per_second=2,
+    )

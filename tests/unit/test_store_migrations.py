@@ -1,0 +1,126 @@
+"""The schema: the same by migrations as in the code, on both engines, with an index for every question."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sipcore.domain.causes import Disposition
+from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
+from sipcore.store.cursor import PagePosition
+from sipcore.store.database import DatabaseFile
+from sipcore.store.migrations import upgrade
+from sipcore.store.queries import newest_records, one_record
+from sipcore.store.schema import calls, legs, metadata
+
+
+@pytest_asyncio.fixture
+async def file(tmp_path):
+    file = DatabaseFile(tmp_path / "calls.db")
+    file.ensure()
+    await upgrade(file.url(1))
+    return file
+
+
+@pytest.fixture
+def connection(file):
+    engine = sa.create_engine(f"sqlite:///{file.path}")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def schema_of(file):
+    with closing(sqlite3.connect(file.path)) as look:
+        return look.execute("SELECT * FROM sqlite_master").fetchall(), look.execute(
+            "SELECT * FROM alembic_version"
+        ).fetchall()
+
+
+def indexes_and_keys(connection):
+    inspector = sa.inspect(connection)
+    indexes = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE INDEX%' ORDER BY name")
+    keys = [
+        (inspector.get_pk_constraint(table.name), inspector.get_foreign_keys(table.name))
+        for table in metadata.sorted_tables
+    ]
+    return indexes.all(), keys
+
+
+def plan_of(connection, statement):
+    compiled = statement.compile(connection.engine, compile_kwargs={"literal_binds": True})
+    return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]
+
+
+def test_the_migrated_schema_is_the_one_in_the_code(connection):
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    assert compare_metadata(context, metadata) == []
+
+
+def test_the_migrated_indexes_and_keys_are_the_ones_in_the_code(connection):
+    # What compare_metadata leaves out: conditions of indexes, primary keys, what a foreign key does on delete.
+    made = sa.create_engine("sqlite://")
+    metadata.create_all(made)
+    with made.connect() as coded:
+        assert indexes_and_keys(connection) == indexes_and_keys(coded)
+    made.dispose()
+
+
+async def test_migrating_again_changes_nothing(file):
+    before = schema_of(file)
+    await upgrade(file.url(1))
+    assert schema_of(file) == before
+
+
+async def test_two_programs_that_start_together_make_one_schema(tmp_path, file):
+    new = DatabaseFile(tmp_path / "new.db")
+    new.ensure()
+    await asyncio.gather(upgrade(new.url(5)), upgrade(new.url(5)))
+    assert schema_of(new) == schema_of(file)
+
+
+def test_the_tables_hold_every_field_of_a_record():
+    assert {column.name for column in calls.columns} == {field.name for field in fields(CallRecord)} - {"legs"}
+    assert {column.name for column in legs.columns} == {field.name for field in fields(LegRecord)} | {
+        "call_id",
+        "position",
+    }
+
+
+def test_the_schema_is_one_for_postgresql_too():
+    dialect = postgresql.dialect()
+    written = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
+    indexes = [str(CreateIndex(index).compile(dialect=dialect)) for index in calls.indexes]
+    assert all("TIMESTAMP WITH TIME ZONE" in table for table in written)
+    assert "CREATE INDEX ix_calls_unfinished ON calls (accepted_at) WHERE ended_at IS NULL" in indexes
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        RecordFilter(),
+        RecordFilter(uid="u"),
+        RecordFilter(number="101"),
+        RecordFilter(disposition=Disposition.BUSY),
+    ],
+)
+def test_no_page_is_found_by_reading_or_sorting_all_records(connection, wanted):
+    after = PagePosition(datetime(2025, 1, 1, tzinfo=UTC), "0" * 32)
+    for position in (None, after):
+        plan = plan_of(connection, newest_records("acme", wanted, position, 51))
+        assert not [step for step in plan if step.startswith(("SCAN calls", "SCAN legs"))], plan
+
+
+def test_a_record_and_what_a_crash_left_are_found_by_index(connection):
+    assert any("SEARCH calls USING INDEX" in step for step in plan_of(connection, one_record("acme", "0" * 32)))
+    unfinished = sa.select(calls.c.id).where(calls.c.ended_at.is_(None))
+    assert "ix_calls_unfinished" in " ".join(plan_of(connection, unfinished))
