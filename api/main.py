@@ -7,7 +7,6 @@ import gc
 import os
 import pwd
 import signal
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
@@ -65,6 +64,9 @@ class _Server:
 
     async def run(self) -> int:
         settings = self._settings
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
         try:
             sockets = bind_sockets(settings.server.listen_port, settings.server.listen_host)
         except OSError as error:
@@ -99,7 +101,7 @@ class _Server:
             application.settings["log_function"] = lambda _handler: None
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
-        self._handle_signals(pool)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, pool)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG_GARBAGE)
@@ -110,16 +112,6 @@ class _Server:
         server.stop()
         await engine.stop()
         await server.close_all_connections()
-
-    def _handle_signals(self, pool: WorkerPool) -> None:
-        loop = asyncio.get_running_loop()
-        actions: dict[signal.Signals, Callable[[], None]] = {
-            signal.SIGINT: self._stop.set,
-            signal.SIGTERM: self._stop.set,
-            signal.SIGHUP: lambda: self._reload(pool),
-        }
-        for number, action in actions.items():
-            loop.add_signal_handler(number, action)
 
     def _reload(self, pool: WorkerPool) -> None:
         """Take organisations and trunks over from the file; with anything wrong in it, everything stays."""

@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import http
 import re
-import sys
-from typing import cast
 
-from tornado.http1connection import HTTP1Connection
-from tornado.web import HTTPError, stream_request_body
+from tornado.web import stream_request_body
 
 from api.bodies import MAX_BYTES, TooLongError, read_body, read_query
 from api.credentials import CHALLENGE, NO_LOGIN, Login, identify, read_authorization
@@ -50,9 +47,7 @@ class DialupHandler(Handler):
         self.client_gone = False
 
     def prepare(self) -> None:
-        """Turn away what must never dial."""
-        if self.request.method not in self.allowed:
-            raise HTTPError(http.HTTPStatus.METHOD_NOT_ALLOWED)
+        """Turn away what must never dial; methods without a function here are turned away by Tornado."""
         headers = self.request.headers
         for name in ("Sec-Purpose", "Purpose", "X-Moz"):
             if name in headers and _PREFETCH.match(headers[name]):
@@ -158,13 +153,8 @@ class DialupBodyHandler(DialupHandler):
         self._body = bytearray()
         super().prepare()
         length = self.request.headers.get("Content-Length", "")
-        connection = cast("HTTP1Connection", self.request.connection)
-        if length.isdecimal() and int(length[:16]) > DRAINED_BYTES:
-            connection.set_max_body_size(sys.maxsize)  # the connection is closed behind the answer instead
-            if not self._finished:
-                self._refuse(TooLongError("body"))
-        else:
-            connection.set_max_body_size(DRAINED_BYTES)
+        if length.isdecimal() and int(length[:16]) > DRAINED_BYTES and not self._finished:
+            self._refuse(TooLongError("body"))
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a part of the body, as far as it counts."""

@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from testbed.audio import Recording, Tone, dominant_hz, read_wav, tones
+from testbed.audio import Recording, Tone, dominant_hz, has_tone, read_wav, tones
 from testbed.process import Child, TestbedError, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -150,9 +150,7 @@ class Phone:
         try:
             self.wait_for("ready", 10.0)
             if self._options["registrar"]:
-                answer = self.wait_for(("registered", "not_registered"), 5.0)
-                if answer["event"] != "registered":
-                    raise TestbedError(f"phone {self.extension}: not registered, {answer['code']}")
+                self._wait_registered()
         except BaseException:
             self.stop()
             raise
@@ -301,6 +299,11 @@ class Phone:
         """Return the strongest tone of the last seconds heard in a call, or None for silence."""
         return dominant_hz(self.recording(call).last(last))
 
+    def hears(self, hz: float, call: int | None = None, last: float = 0.5) -> bool:
+        """Tell whether a tone was there, loud or not, in the last seconds heard in a call."""
+        recording = self.recording(call).last(last)
+        return has_tone(recording.samples, recording.rate, hz)
+
     def wait_heard(self, hz: float | None, timeout: float = 5.0, call: int | None = None, last: float = 0.3) -> None:
         """Wait until the last seconds hold this tone as the strongest (within 5 Hz), or with None are silent.
 
@@ -324,6 +327,11 @@ class Phone:
         )
 
     # -- the inside
+
+    def _wait_registered(self) -> None:
+        answer = self.wait_for(("registered", "not_registered"), 5.0)
+        if answer["event"] != "registered":
+            raise TestbedError(f"phone {self.extension}: not registered, {answer['code']}")
 
     def _running_child(self) -> Child:
         if self._child is None:

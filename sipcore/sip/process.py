@@ -95,6 +95,7 @@ class WorkerProcess:
         self._on_exit = on_exit
         self._channel: socket.socket | None = None
         self._process: ForkServerProcess | None = None
+        self._reaping: asyncio.Future[None] | None = None
         self.pid: int | None = None
 
     async def start(self, launcher: WorkerLauncher) -> None:
@@ -131,10 +132,11 @@ class WorkerProcess:
             self._process.kill()
 
     async def reap(self, launcher: WorkerLauncher) -> None:
-        """Wait until the process has left nothing behind."""
-        if self._process is not None:
-            await launcher.reap(self._process)
-            self._process = None
+        """Wait until the process has left nothing behind; it is ended when it does not end by itself."""
+        if self._reaping is None and self._process is not None:
+            self._reaping = asyncio.ensure_future(launcher.reap(self._process))
+        if self._reaping is not None:
+            await asyncio.shield(self._reaping)
 
     def _readable(self) -> None:
         while self._channel is not None:

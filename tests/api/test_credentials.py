@@ -49,6 +49,7 @@ WRONG_HEADERS = [
     basic("@", ""),
     {"Authorization": "Basic"},
     {"Authorization": "Basic !!!"},
+    {"Authorization": f"Basic !{b64encode(b'alice@acme:s3cret').decode()}"},
     {"Authorization": f"Basic {b64encode(b'no colon').decode()}"},
     {"Authorization": f"Basic {b64encode(bytes([255, 58])).decode()}"},
     {"Authorization": "Bearer"},

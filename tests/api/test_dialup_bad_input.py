@@ -34,6 +34,8 @@ HOSTILE = {
     "an unknown prefix": "evil:101",
     "a prefix alone": "tel:",
     "two prefixes": "ext:tel:101",
+    "a long s in a prefix": "\u017fip:desk",
+    "a Kelvin sign in a name": "sip:\u212a",
 }
 
 
@@ -171,6 +173,7 @@ async def test_a_compressed_body_is_refused_by_name(site):
         (json.dumps(GOOD | {"dial1": ["101"]}).encode(), "dial1"),
         (json.dumps(GOOD | {"dial1": {"a": 1}}).encode(), "dial1"),
         (json.dumps(GOOD | {"dial1": 1.0}).encode(), "dial1"),
+        (json.dumps(GOOD | {"pass": 1.5}).encode(), "pass"),
         (json.dumps(GOOD | {"dial1": True}).encode(), "dial1"),
         (json.dumps(GOOD | {"dial2": -5}).encode(), "dial2"),
         (json.dumps(GOOD | {"Timeout": 20.0}).encode(), "Timeout"),

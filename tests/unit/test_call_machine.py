@@ -18,6 +18,7 @@ from sipcore.domain.causes import NO_SUCH_EXTENSION, Disposition
 from sipcore.domain.commands import BridgeLegs, Command, HangUpLeg, PassAudio, PlaceLeg, ReportFirstStage
 from sipcore.domain.events import (
     DigitPressed,
+    EndedBy,
     Event,
     LegAnswered,
     LegEarlyMediaStarted,
@@ -118,8 +119,8 @@ class CallUnderDisorder(RuleBasedStateMachine):
         ended_by=st.sampled_from(["local", "remote", "network"]),
         cause=st.sampled_from([None, 16, 31, 34]),
     )
-    def end(self, leg: str, sip_code: int, ended_by: str, cause: int | None) -> None:
-        self.happen(LegEnded(leg, sip_code, "", ended_by, cause))  # type: ignore[arg-type]
+    def end(self, leg: str, sip_code: int, ended_by: EndedBy, cause: int | None) -> None:
+        self.happen(LegEnded(leg, sip_code, "", ended_by, cause))
 
     @precondition(lambda self: self.placed)
     @rule(both=st.booleans(), data=st.data())

@@ -206,6 +206,14 @@ def test_a_call_hung_up_from_outside_says_by_whom(
     assert summary(call) == (disposition, by)
 
 
+def test_hanging_up_what_is_over_leaves_the_record_as_it_is() -> None:
+    call = releasing()
+    call.feed(LegEnded(ONE, 200, ended_by="local"), 61)
+    final = call.record(at)
+    call.hang_up("request", 90)
+    assert call.record(at) == final
+
+
 def test_a_call_that_reached_its_limit_says_so() -> None:
     call = joined()
     call.on_deadline(5 + TERMS.max_seconds)

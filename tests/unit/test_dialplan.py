@@ -112,6 +112,23 @@ def test_anything_else_is_refused_with_the_parameters_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("101@192.0.2.1", "only 0-9 * # + are allowed, 1 to 32 of them"),
+        ("sip:101@192.0.2.1", "sip: is followed by a name from the settings, never by an address"),
+        ("sip:front-door\n", "sip: is followed by a name from the settings, never by an address"),
+        ("sip:back-door", "no SIP address of this name is configured"),
+        ("sips:101", "unknown prefix; ext:, tel: and sip: are known"),
+        ("tel:101", "not a telephone number: give + and digits, or the national digits"),
+    ],
+)
+def test_a_refusal_says_what_was_wrong(text: str, reason: str) -> None:
+    with pytest.raises(ParameterError) as raised:
+        find(text)
+    assert raised.value.reason == reason
+
+
+@pytest.mark.parametrize(
     ("text", "kind"),
     [
         ("600", "ring group"),

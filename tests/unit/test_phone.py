@@ -273,6 +273,12 @@ def test_its_record_follows_its_steps() -> None:
     assert (record.disposition, record.cause) == (Disposition.ANSWERED, 16)
 
 
+def test_an_answered_leg_keeps_its_200_whatever_our_bye_is_answered_with() -> None:
+    phone = withdrawing()
+    phone.feed(LegEnded(LEG, 481, ended_by="local"), 10.1)
+    assert phone.record(at).sip_code == 200
+
+
 def test_a_leg_whose_placing_is_told_after_our_cancel_was_placed_all_the_same() -> None:
     phone = calling()
     phone.withdraw(1)

@@ -140,6 +140,28 @@ async def test_a_file_that_is_no_database_refuses_calls_until_one_stands_there(s
     await assert_works(store)
 
 
+async def test_a_damaged_file_refuses_reads_until_it_is_mended_in_place(store, path):
+    records = [a_record() for _ in range(50)]
+    for record in records:
+        await store.accept(record)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    good = path.read_bytes()
+    path.write_bytes(good[:4096] + b"\x5a" * (len(good) - 4096))
+    await assert_unavailable(store.get("acme", records[0].id))
+    await assert_unavailable(store.find("acme", RecordFilter()))
+    path.write_bytes(good)
+    assert await store.get("acme", records[0].id) == records[0]
+    assert len((await store.find("acme", RecordFilter())).items) == 50
+
+
+async def test_a_write_connection_that_is_stuck_is_replaced(store):
+    await store.accept(a_record())
+    await store._database._writer.begin()
+    await assert_unavailable(store.accept(a_record()))
+    await assert_works(store)
+
+
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [

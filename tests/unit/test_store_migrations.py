@@ -81,6 +81,13 @@ async def test_migrating_again_changes_nothing(file):
     assert schema_of(file) == before
 
 
+async def test_migrating_makes_no_file_where_there_is_none(tmp_path):
+    missing = DatabaseFile(tmp_path / "missing.db")
+    with pytest.raises(sa.exc.OperationalError, match="unable to open"):
+        await upgrade(missing.url(1))
+    assert not missing.path.exists()
+
+
 async def test_two_programs_that_start_together_make_one_schema(tmp_path, file):
     new = DatabaseFile(tmp_path / "new.db")
     new.ensure()
