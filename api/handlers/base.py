@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import traceback
 from types import TracebackType
 from typing import ClassVar
 
@@ -62,10 +63,14 @@ class Handler(RequestHandler):
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Log what went wrong inside; Tornado's own line would show the query string with its password."""
+        """Log what went wrong inside; Tornado's own line would show the query string with its password.
+
+        The traceback is written out here, because renderers of structured ones show local variables.
+        """
         if isinstance(value, HTTPError) or typ is None or value is None:
             return
-        _log.error("request failed", path=self.request.path, exc_info=(typ, value, tb))
+        story = "".join(traceback.format_exception(typ, value, tb))
+        _log.error("request failed", path=self.request.path, exception=story)
 
 
 class NotFoundHandler(Handler):

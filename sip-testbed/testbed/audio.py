@@ -125,7 +125,7 @@ def mu_law(samples: Samples) -> bytes:
     mantissa = (value >> (segment + 1)) & 0x0F
     sign = np.where(samples < 0, 0x80, 0)
     # All bits are inverted on the line.
-    return (~(sign | (segment << 4) | mantissa) & 0xFF).astype(np.uint8).tobytes()
+    return bytes((~(sign | (segment << 4) | mantissa) & 0xFF).astype(np.uint8))
 
 
 def level_db(samples: Samples) -> float:

@@ -89,7 +89,7 @@ def _can_bind(kind: Kind, host: str, port: int) -> bool:
 
 
 def wait_until(
-    condition: Callable[[], _T],
+    condition: Callable[[], _T | None],
     timeout: float,
     what: str | Callable[[], str],
     *,

@@ -74,31 +74,30 @@ _MEDIA_PORT = "[audio_port]"  # a word that the starter of SIPp defines
 _STREAM_PORT = "[rtpstream_audio_port]"
 _TAG = "[pid]t[call_number]"
 
+# A message that SIPp repeats over UDP until it is answered, first after 500 ms (T1, RFC 3261 section 17.1.1.1).
+_REPEATED = {"retrans": "500"}
+
 # The INVITE's headers are kept in variables, because `[last_...]` means the CANCEL or ACK once one came in.
 # All Via headers are kept with their line ends, because a header's search finds only the first one.
 _KEPT = "via,via_last,from,to,cseq,line,events"
-_KEEP = """<action>
+_KEEP = """
   <ereg regexp="(Via: [^[:cntrl:]]+[[:cntrl:]]+)+" search_in="msg" assign_to="via,via_last"/>
   <ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>
   <ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>
   <ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="cseq"/>
   <ereg regexp="a=rtpmap:([0-9]+) telephone-event" search_in="msg" assign_to="line,events"/>
-</action>"""
+"""
 
 
 def _sdp(direction: str = "sendrecv", version: int = 1, port: str = _MEDIA_PORT, events: str = "[$events]") -> str:
     return _SDP.format(direction=direction, version=version, port=port, events=events)
 
 
-def _send(text: str, *, retransmit: bool = False, **attributes: str) -> str:
-    if retransmit:
-        attributes["retrans"] = "500"
+def _send(text: str, **attributes: str) -> str:
     return f"<send{_attributes(attributes)}><![CDATA[\n{text}]]></send>\n"
 
 
-def _receive(inside: str = "", *, optional: bool = False, **attributes: str) -> str:
-    if optional:
-        attributes["optional"] = "true"
+def _receive(inside: str = "", **attributes: str) -> str:
     return f"<recv{_attributes(attributes)}>{inside}</recv>\n"
 
 
@@ -110,12 +109,8 @@ def _label(name: str) -> str:
     return f"<label id={quoteattr(name)}/>\n"
 
 
-def _pause(milliseconds: int) -> str:
-    return f'<pause milliseconds="{milliseconds}"/>\n' if milliseconds else ""
-
-
-def _invite(**attributes: str) -> str:
-    return _receive(_KEEP, request="INVITE", rrs="true", **attributes)
+def _invite(action: str = "") -> str:
+    return _receive(f"<action>{_KEEP}{action}</action>", request="INVITE", rrs="true")
 
 
 def _respond(
@@ -128,7 +123,7 @@ def _respond(
         "Contact: <sip:peer@[local_ip]:[local_port];transport=[transport]>\n" + body
     )
     # Responses to an INVITE below 200 are not repeated, those from 200 on are until their ACK (section 13.3.1.4).
-    return _send(text, retransmit=code >= 200, **attributes)
+    return _send(text, **(_REPEATED if code >= 200 else {}), **attributes)
 
 
 def _okay(body: str = _NO_BODY, via: str = "[last_Via:]\n", cseq: str = "[last_CSeq:]", **attributes: str) -> str:
@@ -140,15 +135,13 @@ def _okay(body: str = _NO_BODY, via: str = "[last_Via:]\n", cseq: str = "[last_C
     )
 
 
-def _request(
-    method: str, cseq: int, body: str = _NO_BODY, *, tag: str = _TAG, retransmit: bool = True, extra: str = ""
-) -> str:
+def _request(method: str, cseq: int, body: str = _NO_BODY, *, tag: str = _TAG, extra: str = "") -> str:
     """Send a request inside the dialog, to the Contact and along the route that the INVITE gave."""
     return _send(
         f"{method} [next_url] SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n"
         f"[routes]\nFrom: [$to];tag={tag}\nTo: [$from]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n"
         f"Contact: <sip:peer@[local_ip]:[local_port];transport=[transport]>\nMax-Forwards: 70\n{extra}" + body,
-        retransmit=retransmit,
+        **({} if method == "ACK" else _REPEATED),
     )
 
 
@@ -170,11 +163,11 @@ def _up(bye_after: int | None = None, port: str = _MEDIA_PORT) -> str:
     wait = {} if bye_after is None else {"timeout": str(max(1, bye_after)), "ontimeout": "hang_up"}
     text = (
         _label("up")
-        + _receive(request="INVITE", optional=True, next="reinvited", **wait)
-        + _receive(request="UPDATE", optional=True, next="asked")
-        + _receive(request="INFO", optional=True, next="asked")
-        + _receive(request="OPTIONS", optional=True, next="asked")
-        + _receive(request="ACK", optional=True, next="up")
+        + _receive(request="INVITE", optional="true", next="reinvited", **wait)
+        + _receive(request="UPDATE", optional="true", next="asked")
+        + _receive(request="INFO", optional="true", next="asked")
+        + _receive(request="OPTIONS", optional="true", next="asked")
+        + _receive(request="ACK", optional="true", next="up")
         + _receive(request="BYE")
         + _okay(next="end")
         + _label("asked")
@@ -214,22 +207,19 @@ def answer(
 ) -> Scenario:
     """Answer at once, or after ringing for `ring` ms with `code`, and wait for BYE or send it `bye_after` ms later.
 
-    With `early_media` the provisional response has an SDP body; with `tone` that frequency in Hz is played from the
+    With `early_media` the provisional response has an SDP body. With `tone` that frequency in Hz is played from the
     first SDP body on.
     """
     port = _STREAM_PORT if tone else _MEDIA_PORT
-    play = '<nop><action><exec rtp_stream="tone.ul,-1,0"/></action></nop>\n' if tone else ""
-    steps = _invite()
+    early = early_media and ring is not None
+    # Begun by the message that comes before it may sound, and not by a step of its own: what arrives during such a
+    # step is not seen.
+    play = '<exec rtp_stream="tone.ul,-1,0"/>' if tone else ""
+    steps = _invite(play if early else "")
     if ring is not None:
-        body = _sdp(port=port) if early_media else _NO_BODY
-        ringing = _ring(code, ring, "answer", body)
-        if early_media:
-            # The tone starts right after the first message of the ringing, its provisional response.
-            first, rest = ringing.split("</send>\n", 1)
-            ringing = f"{first}</send>\n{play}{rest}"
-        steps += ringing + _label("answer")
-    steps += _respond(200, _sdp(port=port), extra=_ROUTES) + _receive(request="ACK")
-    steps += "" if early_media and ring is not None else play
+        steps += _ring(code, ring, "answer", _sdp(port=port) if early else _NO_BODY) + _label("answer")
+    steps += _respond(200, _sdp(port=port), extra=_ROUTES)
+    steps += _receive(f"<action>{play}</action>" if play and not early else "", request="ACK")
     return _finish("answer", "answers and stays until BYE", steps + _up(bye_after=bye_after, port=port), tone_hz=tone)
 
 
@@ -261,7 +251,7 @@ def redirect(contact: str, code: int = 302) -> Scenario:
         f"Call-ID: [call_id]\nCSeq: [$cseq]\nContact: <{contact}>\n{_NO_BODY}"
     )
     # The caller may come back to this address in the same dialog, to be redirected again.
-    steps = _label("again") + _invite() + _send(text, retransmit=True) + _receive(request="ACK", next="again")
+    steps = _label("again") + _invite() + _send(text, **_REPEATED) + _receive(request="ACK", next="again")
     return _finish("redirect", f"redirects to {contact}", steps)
 
 
@@ -284,7 +274,7 @@ def bye_race() -> Scenario:
     steps = (
         _answered()
         + _receive(keep, request="BYE")
-        + _request("BYE", 100, retransmit=False)
+        + _request("BYE", 100)
         + _okay(via="[$via]", cseq="CSeq: [$bye_cseq]")
     )
     return _finish("bye_race", "its BYE crosses the other side's", steps)
@@ -307,7 +297,7 @@ def info_digits(digits: str = "12#", after: int = 300, between: int = 100) -> Sc
     steps = _answered() + _wait(after, "digit0")
     for index, digit in enumerate(digits):
         body = f"Content-Type: application/dtmf-relay\nContent-Length: [len]\n\nSignal={digit}\nDuration=160\n"
-        steps += _request("INFO", 300 + index, body) + _receive(response="200") + _pause(between)
+        steps += _request("INFO", 300 + index, body) + _receive(response="200") + _wait(between, f"digit{index + 1}")
     return _finish("info_digits", f"sends the digits {digits} by INFO", steps + _up())
 
 
@@ -316,7 +306,7 @@ def lost_ack(repeats: int = 2) -> Scenario:
     # SIPp takes an ACK that looks like the last one for a repetition, and repeats its answer for ever. So it must not
     # look for repetitions here, nor repeat anything itself.
     again = _respond(200, _sdp()) + _receive(request="ACK")
-    steps = _answered() + (_pause(500) + again) * repeats + _up()
+    steps = _answered() + "".join(_wait(500, f"again{n}") + again for n in range(repeats)) + _up()
     return _finish("lost_ack", "repeats its 200 although ACK came", steps, retransmits=False)
 
 
@@ -347,7 +337,7 @@ def fork(ring: int = 300) -> Scenario:
         + _wait(ring, "answer", request="CANCEL")
         + _respond(200, _sdp(), tag=second, extra=_ROUTES)
         + _receive(request="ACK")
-        + _pause(100)
+        + _wait(100, "late")
         + _respond(200, _sdp(), tag=first)
         + _receive(request="ACK")
         + _receive(request="BYE")
@@ -365,20 +355,21 @@ def caller(to: str, sender: str = "caller", hold_for: int = 500, answer_within: 
         _send(
             f"INVITE sip:{to}@[remote_ip]:[remote_port] SIP/2.0\n{line}{ends}\nCall-ID: [call_id]\n"
             f"CSeq: 1 INVITE\n{tail}{_sdp(events='101')}",
-            retransmit=True,
+            **_REPEATED,
         )
-        + _receive(response="100", optional=True)
-        + _receive(response="180", optional=True)
-        + _receive(response="183", optional=True)
+        + _receive(response="100", optional="true")
+        + _receive(response="180", optional="true")
+        + _receive(response="183", optional="true")
         + _receive(response="200", rrs="true", timeout=str(answer_within))
     )
     for method, cseq in (("ACK", 1), ("BYE", 2)):
         steps += _send(
             f"{method} [next_url] SIP/2.0\n{line}[routes]\n{ends}[peer_tag_param]\nCall-ID: [call_id]\n"
             f"CSeq: {cseq} {method}\n{tail}{_NO_BODY}",
-            retransmit=method == "BYE",
+            **(_REPEATED if method == "BYE" else {}),
         )
-        steps += _pause(hold_for) if method == "ACK" else _receive(response="200")
+        steps += _wait(hold_for, "hang_up") if method == "ACK" else _receive(response="200")
+    steps += _label("end")
     xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="caller">\n{steps}</scenario>\n'
     return Scenario("caller", f"calls {to} and hangs up", xml)
 
@@ -400,9 +391,9 @@ def _wait(milliseconds: int, label: str, request: str = "BYE") -> str:
 def _reinvite(cseq: int, body: str) -> str:
     return (
         _request("INVITE", cseq, body)
-        + _receive(response="100", optional=True)
+        + _receive(response="100", optional="true")
         + _receive(response="200")
-        + _request("ACK", cseq, retransmit=False)
+        + _request("ACK", cseq)
     )
 
 

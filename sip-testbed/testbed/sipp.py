@@ -238,7 +238,7 @@ class Sipp:
     ) -> SipTrace:
         """Wait for the `count`-th message of a method or code and return it."""
         return wait_until(
-            lambda: (self._select(direction, what)[count - 1 :] or [None])[0],
+            lambda: next(iter(self._select(direction, what)[count - 1 :]), None),
             timeout,
             lambda: f"SIPp {self.scenario.name}: {what} not {direction} {count} times\n{self._story()}",
         )

@@ -297,7 +297,7 @@ def test_a_scenario_ends_the_call_as_its_name_says(caller, call, name, code, exp
     with Sipp(name) as peer:
         placed = call(peer)
         assert caller.wait_for("ended", call=placed.number)["code"] == code
-        peer.wait_for(expected[-1][1:] if expected[-1] == "<ACK" else 200)
+        peer.wait_for("ACK" if expected[-1] == "<ACK" else 200)
         assert story(peer) == expected
 
 
@@ -331,7 +331,7 @@ def test_answer_stays_in_the_call_until_bye_and_sends_no_audio(transport):
         assert caller.heard(placed.number) == []
         caller.hang_up()
         caller.wait_for("ended", call=placed.number)
-        peer.wait_for("BYE")
+        peer.wait_for(200, count=2, direction="sent")
         assert story(peer) == ["<INVITE", ">200", "<ACK", "<BYE", ">200"]
         assert peer.count_packets() == 3
         assert peer.messages()[0].message.call_id == placed.call_id
@@ -362,6 +362,12 @@ def test_never_responds_only_listens():
         phone.call(peer.uri())
         peer.wait_for("INVITE", count=2)
         assert peer.sent() == []
+
+
+def test_a_tone_can_follow_the_answer(caller, call):
+    with Sipp(scenarios.answer(tone=800)) as peer:
+        placed = call(peer)
+        caller.wait_heard(800, call=placed.number)
 
 
 def test_early_media_is_heard_before_the_answer(caller, call):
@@ -423,6 +429,7 @@ def test_a_lost_ack_is_sent_again(caller, call):
     with Sipp(scenarios.lost_ack(repeats=1)) as peer:
         placed = call(peer)
         peer.wait_for("ACK", count=2)
+        assert placed.state == "answered"
         caller.hang_up()
         caller.wait_for("ended", call=placed.number)
         assert story(peer)[:5] == ["<INVITE", ">200", "<ACK", ">200", "<ACK"]
@@ -440,6 +447,7 @@ def test_an_answer_that_crosses_cancel_is_ended_by_ack_and_bye(through_trunk):
         phone.hang_up()
         phone.wait_for("ended")
         peer.wait_for("BYE")
+        peer.wait_for(200, count=3, direction="sent")
         assert [word for word in story(peer) if word != ">100"] == [
             "<INVITE", ">180", "<CANCEL", ">200", ">200", "<ACK", "<BYE", ">200",
         ]  # fmt: skip

@@ -266,4 +266,4 @@ class CallUnderDisorder(RuleBasedStateMachine):
 
 
 TestCallUnderDisorder = CallUnderDisorder.TestCase
-TestCallUnderDisorder.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)

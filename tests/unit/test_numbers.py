@@ -105,6 +105,7 @@ def test_a_number_is_written_as_the_country_dials_it(number: str, country: str, 
 @pytest.mark.parametrize("country", sorted(phonenumbers.SUPPORTED_REGIONS))
 def test_a_national_number_of_any_country_reads_back_as_itself(country: str) -> None:
     example = phonenumbers.example_number(country)
+    assert example is not None
     number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
     dialled = PLAN.national(number, country)
     assert dialled.isascii()
