@@ -36,11 +36,12 @@ def set_up(form: Literal["console", "json"], level: str) -> None:
         redact,
     ]
     renderer: structlog.typing.Processor
+    # Tracebacks never show local variables: passwords are among them.
     if form == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared.append(structlog.processors.ExceptionRenderer(transformer))
         renderer = structlog.processors.JSONRenderer()
     else:
-        # Plain tracebacks: the pretty ones show local variables, passwords among them.
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )

@@ -55,6 +55,17 @@ def serve(config: Path) -> int:
         return runner.run(_Server(config, settings).run())
 
 
+def check(config: Path) -> str:
+    """Check a settings file; return a line that says what it holds.
+
+    Raises:
+        SettingsError: it lists everything that is wrong.
+    """
+    settings = load(config, os.environ)
+    organisations, trunks = sorted(settings.orgs), sorted(settings.trunks)
+    return f"ok: organisations: {', '.join(organisations) or 'none'}; trunks: {', '.join(trunks) or 'none'}"
+
+
 class _Server:
     def __init__(self, config: Path, settings: Settings) -> None:
         self._config = config

@@ -129,7 +129,9 @@ class Call(Machine[CallState]):
         return self._first.leg, self._second.leg
 
     def start(self, now: float) -> list[Command]:
-        """Ring party 1."""
+        """Ring party 1, unless the call was hung up before it began."""
+        if self.ended:
+            return []
         self._enter(CallState.RINGING_FIRST, "start")
         return self._after(self._first.start(now), now)
 
@@ -141,7 +143,7 @@ class Call(Machine[CallState]):
         """
         if isinstance(event, WorkerLost):
             hit = [party for party in self._parties.values() if party.leg in event.legs]
-            if hit and self._ended_by is None:
+            if self._ended_by is None and any(not party.released for party in hit):
                 self._ended_by = "worker"
         else:
             hit = [party for party in self._parties.values() if party.leg == event.leg]

@@ -77,8 +77,11 @@ _TABLE: dict[int, tuple[Outcome, Outcome]] = {
     607: (Outcome(_BUSY, 21), Outcome(_BUSY, 21)),
 }
 
+_REDIRECTS = range(300, 400)
+"""One that is not in the table counts as 300 (RFC 3261 section 8.1.3.2)."""
+
 _UNREACHABLE_CAUSES: dict[int, int] = {
-    401: 21, 402: 21, 403: 21, 405: 63, 406: 79, 407: 21, 415: 79, 482: 25, 483: 25, 488: 88, 500: 41,
+    400: 41, 401: 21, 402: 21, 403: 21, 405: 63, 406: 79, 407: 21, 415: 79, 481: 41, 482: 25, 483: 25, 488: 88, 500: 41,
     501: 79, 502: 38, 503: 41, 504: 102, 606: 88,
 }  # fmt: skip
 
@@ -105,6 +108,8 @@ def outcome_of(sip_code: int, *, rang: bool, answered: bool, q850_cause: int | N
         outcome = Outcome(Disposition.ANSWERED, NORMAL_CLEARING)
     elif sip_code in _TABLE:
         outcome = _TABLE[sip_code][rang]
+    elif sip_code in _REDIRECTS:
+        outcome = _TABLE[300][rang]
     else:
         outcome = Outcome(Disposition.UNREACHABLE, _UNREACHABLE_CAUSES.get(sip_code, INTERWORKING))
     return outcome if q850_cause is None else Outcome(outcome.disposition, q850_cause)

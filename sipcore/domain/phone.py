@@ -206,7 +206,9 @@ class PhoneParty(Machine[PhoneState]):
         self._enter(PhoneState.OVER, because)
 
     def _placed(self, _event: LegPlaced, now: float) -> list[Command]:
-        self._steps = replace(self._steps, placed=now)
+        # An INVITE is sent again with credentials or to where a 302 pointed: the first one counts.
+        if self._steps == _Steps():
+            self._steps = replace(self._steps, placed=now)
         return []
 
     def _rang(self, event: LegRang, now: float) -> list[Command]:

@@ -79,14 +79,18 @@ _PLANS: dict[str, dict[ToneKind, tuple[Burst, ...]]] = {
     "CN": _plan(_cadence(450, 0, 1000, 4000), _cadence(450, 0, 350, 350), _cadence(450, 0, 700, 700)),
     "AT": _plan(_cadence(420, 0, 1000, 5000), _cadence(420, 0, 400, 400), _cadence(420, 0, 200, 200)),
     "DE": _european(busy=480, congestion=240),
-    "ES": _european(ring_on=1500, ring_off=3000, busy=200, congestion=200),
-    "BR": _european(busy=250),
+    "ES": _plan(
+        _cadence(425, 0, 1500, 3000),
+        _cadence(425, 0, 200, 200),
+        _cadence(425, 0, 200, 200, 200, 200, 200, 600),
+    ),
+    "BR": _plan(_cadence(425, 0, 1000, 4000), _cadence(425, 0, 250, 250), _cadence(425, 0, 250, 250, 750, 250)),
     "RU": _european(ring_on=800, ring_off=3200, busy=400, congestion=200),
     "NL": _european(),
     "IT": _european(congestion=200),
     "CH": _european(congestion=200),
     "PL": _european(),
-    "SE": _european(ring_off=5000, busy=250),
+    "SE": _plan(_cadence(425, 0, 1000, 5000), _cadence(425, 0, 250, 250), _cadence(425, 0, 250, 750)),
 }
 
 

@@ -210,6 +210,9 @@ class CallEngine:
         for leg in legs:
             self._by_leg[leg] = live
         self._idle.clear()
+        if self._stopping:  # since the request came; its record is written already
+            self._step(live, lambda call, now: call.hang_up("shutdown", now))
+            return
         self._step(live, lambda call, now: call.start(now))
         _log.info(
             "call accepted",

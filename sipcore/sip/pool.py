@@ -283,8 +283,8 @@ class WorkerPool:
         worker = self._workers.pop(process.number, None)
         if worker is None:
             return
-        legs = tuple(worker.dialogs)
-        for leg in [leg for reservation in worker.reservations.values() for leg in reservation.legs]:
+        legs = tuple(leg for reservation in worker.reservations.values() for leg in reservation.legs)
+        for leg in legs:
             self._of_leg.pop(leg, None)
         if legs:
             self._events.put_nowait(WorkerLost(legs))
