@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from sipcore.domain.commands import HangUpLeg, LegCommand, PlaceLeg
-from sipcore.domain.directory import Directory, SipHost, Trunk
+from sipcore.domain.directory import Directory, SipHost
 from sipcore.domain.errors import NoLegCapacityError, StartUpError
 from sipcore.domain.events import Event, LegEnded, LegEvent, WorkerLost
 from sipcore.domain.registration import TrunkState
@@ -39,6 +39,7 @@ _STUCK_SECONDS = 45.0
 """A leg that was hung up this long ago and has not ended tells that its worker does not work any more."""
 _TICK_SECONDS = 1.0
 _UNREACHABLE = 503
+_TERMINATED = 487
 
 
 @dataclass(slots=True)
@@ -56,7 +57,6 @@ class _Worker:
     max_legs: int
     reservations: dict[int, _Reservation] = field(default_factory=dict)
     dialogs: dict[str, journal.Dialog] = field(default_factory=dict)
-    trunks: dict[str, Trunk] = field(default_factory=dict)
     ended: deque[float] = field(default_factory=deque)
     idle_since: float = 0.0
     leaving: bool = False
@@ -92,6 +92,7 @@ class WorkerPool:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._workers: dict[int, _Worker] = {}
         self._of_leg: dict[str, tuple[_Worker, _Reservation]] = {}
+        self._resolving: set[str] = set()
         self._last_slots = 0
         self._starting = 0
         self._closing = False
@@ -176,6 +177,9 @@ class WorkerPool:
             reservation.legs.add(command.leg)
             self._of_leg[command.leg] = (worker, reservation)
             self._place(worker, command)
+        elif isinstance(command, HangUpLeg) and command.leg in self._resolving:
+            self._resolving.discard(command.leg)
+            self._take_leg_end(LegEnded(command.leg, _TERMINATED, "hung up before it was placed", "local"))
         elif worker is not None:
             worker.process.send(command)
 
@@ -186,8 +190,8 @@ class WorkerPool:
         if worker is None or reservation is None:
             return
         reservation.released_at = time.monotonic()
-        for leg in reservation.legs:
-            worker.process.send(HangUpLeg(leg))
+        for leg in list(reservation.legs):
+            self.send(slots, HangUpLeg(leg))
         self._settle(worker, reservation)
 
     async def events(self) -> AsyncIterator[Event]:
@@ -236,18 +240,22 @@ class WorkerPool:
         at = command.plan.at
         address = self._resolver.known(at.host)
         if address is None:
+            self._resolving.add(command.leg)
             self._spawn_task(self._resolve_and_place(worker, command))
             return
         trunk = self._directory.trunks.get(command.plan.trunk) if command.plan.trunk is not None else None
-        if trunk is not None and worker.trunks.get(trunk.name) != trunk:
-            worker.trunks[trunk.name] = trunk
+        if trunk is not None:
             worker.process.send(wire.UseTrunk(trunk, address))
         source = (self._settings.address, worker.process.settings.sip_port)
         worker.dialogs[command.leg] = journal.Dialog(command.leg, source, (address, at.port), at.transport)
         worker.process.send(wire.PlaceLegAt(command, address))
 
     async def _resolve_and_place(self, worker: _Worker, command: PlaceLeg) -> None:
-        if await self._resolver.resolve(command.plan.at.host) is None:
+        address = await self._resolver.resolve(command.plan.at.host)
+        if command.leg not in self._resolving:
+            return
+        self._resolving.discard(command.leg)
+        if address is None:
             self._take_leg_end(LegEnded(command.leg, _UNREACHABLE, "host name not found", "network"))
         elif command.leg in self._of_leg:
             self._place(worker, command)

@@ -59,7 +59,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class UseTrunk:
-    """Make or replace the account of a trunk before the first leg through it.
+    """Have an account for a trunk, as it is now: sent before each leg through it, as a worker may have forgotten it.
 
     Attributes:
         trunk: its settings, credentials included.

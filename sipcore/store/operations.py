@@ -70,7 +70,13 @@ def nothing(connection: sa.Connection, arguments: Sequence[None]) -> None:
 
 def _insert_legs(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     rows = [
-        {"call_id": record.id, "position": position, **_row(leg, LEG_FIELDS)}
+        {
+            "call_id": record.id,
+            "position": position,
+            "organisation": record.organisation,
+            "accepted_at": record.accepted_at,
+            **_row(leg, LEG_FIELDS),
+        }
         for record in records
         for position, leg in enumerate(record.legs, start=1)
     ]

@@ -6,6 +6,7 @@ Each read is one statement, so that a call and its legs are of one moment.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -15,6 +16,9 @@ from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
 from sipcore.store.cursor import PagePosition
 from sipcore.store.operations import CALL_FIELDS, LEG_FIELDS
 from sipcore.store.schema import UtcTime, calls, legs
+
+Column = sa.ColumnElement
+Condition = sa.ColumnElement[bool]
 
 RecordRows = sa.Select[Any]
 """One row per leg, in the order of calls and then of legs: the fields of the call, then those of the leg."""
@@ -34,10 +38,18 @@ def newest_records(organisation: str, wanted: RecordFilter, after: PagePosition 
         after: begin behind this record, or None: with the newest.
         limit: most records.
     """
-    page = sa.select(calls).where(calls.c.organisation == organisation, *_conditions(organisation, wanted))
-    if after is not None:
-        last = sa.tuple_(sa.literal(after.accepted_at, UtcTime), sa.literal(after.id))
-        page = page.where(sa.tuple_(calls.c.accepted_at, calls.c.id) < last)
+    page = sa.select(calls).where(*_conditions(wanted, after, calls.c.accepted_at, calls.c.id))
+    # The organisation stands in the inner queries alone where there are any. Beside them it would invite SQLite, which
+    # knows nothing of how often a value occurs, to walk through all records of the organisation.
+    if wanted.uid is not None:
+        of_uid = sa.select(legs.c.call_id).where(legs.c.uid == wanted.uid, legs.c.organisation == organisation)
+        page = page.where(calls.c.id.in_(of_uid))
+        if wanted.number is not None:
+            page = page.where(_has_number(wanted.number))
+    elif wanted.number is not None:
+        page = page.where(calls.c.id.in_(_newest_of_number(organisation, wanted, wanted.number, after, limit)))
+    else:
+        page = page.where(calls.c.organisation == organisation)
     return _with_legs(page.order_by(calls.c.accepted_at.desc(), calls.c.id.desc()).limit(limit))
 
 
@@ -46,28 +58,59 @@ def to_records(rows: Iterable[Sequence[Any]]) -> tuple[CallRecord, ...]:
     return tuple(_to_record(list(of_one_call)) for _, of_one_call in groupby(rows, key=lambda row: row[0]))
 
 
-def _conditions(organisation: str, wanted: RecordFilter) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if wanted.uid is not None:
-        conditions.append(calls.c.id.in_(sa.select(legs.c.call_id).where(legs.c.uid == wanted.uid)))
-    if wanted.number is not None:
-        conditions.append(calls.c.id.in_(_calls_of_number(organisation, wanted.number)))
+def _conditions(
+    wanted: RecordFilter, after: PagePosition | None, accepted_at: Column[datetime], call_id: Column[str]
+) -> list[Condition]:
+    """Say what of a filter needs no look at numbers or UniqueIDs, with the columns that the index in use ends with."""
+    conditions: list[Condition] = []
     if wanted.disposition is not None:
         conditions.append(calls.c.disposition == wanted.disposition)
     if wanted.since is not None:
-        conditions.append(calls.c.accepted_at >= wanted.since)
+        conditions.append(accepted_at >= wanted.since)
     if wanted.until is not None:
-        conditions.append(calls.c.accepted_at < wanted.until)
+        conditions.append(accepted_at < wanted.until)
+    if after is not None:
+        last = sa.tuple_(sa.literal(after.accepted_at, UtcTime), sa.literal(after.id))
+        conditions.append(sa.tuple_(accepted_at, call_id) < last)
     return conditions
 
 
-def _calls_of_number(organisation: str, number: str) -> sa.CompoundSelect[Any]:
-    """Look in three indexes; one condition with OR would read every record of the organisation."""
-    ours = sa.select(calls.c.id).where(calls.c.organisation == organisation)
+def _has_number(number: str) -> Condition:
+    of_a_leg = sa.exists().where(legs.c.call_id == calls.c.id, legs.c.number == number)
+    return sa.or_(calls.c.dial1 == number, calls.c.dial2 == number, of_a_leg)
+
+
+def _newest_of_number(
+    organisation: str, wanted: RecordFilter, number: str, after: PagePosition | None, limit: int
+) -> sa.CompoundSelect[Any]:
+    """Take the newest from each of the three indexes that have a number; the newest of all are among them."""
+
+    def newest(
+        matches: list[Condition], source: sa.FromClause, accepted_at: Column[datetime], call_id: Column[str]
+    ) -> sa.Select[Any]:
+        found = (
+            sa.select(accepted_at.label("accepted_at"), call_id.label("id"))
+            .select_from(source)
+            .where(*matches, *_conditions(wanted, after, accepted_at, call_id))
+            # Both legs of a call may have the number, and must not use up the limit.
+            .distinct()
+            .order_by(accepted_at.desc(), call_id.desc())
+            .limit(limit)
+            .subquery()
+        )
+        return sa.select(found.c.id)
+
+    of_ours = calls.c.organisation == organisation
     return sa.union(
-        sa.select(legs.c.call_id).where(legs.c.number == number),
-        ours.where(calls.c.dial1 == number),
-        ours.where(calls.c.dial2 == number),
+        newest([of_ours, calls.c.dial1 == number], calls, calls.c.accepted_at, calls.c.id),
+        newest([of_ours, calls.c.dial2 == number], calls, calls.c.accepted_at, calls.c.id),
+        newest(
+            [legs.c.organisation == organisation, legs.c.number == number],
+            # The call itself is needed for its disposition alone.
+            legs if wanted.disposition is None else legs.join(calls),
+            legs.c.accepted_at,
+            legs.c.call_id,
+        ),
     )
 
 

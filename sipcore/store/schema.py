@@ -76,10 +76,10 @@ calls = sa.Table(
     sa.Column("disposition", _disposition()),
     sa.Column("ended_by", sa.String(16)),
     sa.Column("recording_id", sa.String),
-    # Pages, newest first, are read from the end of this index (keyset pagination).
+    # Each ends with the order of pages: one is read from the end of an index, however many records there are.
     sa.Index(None, "organisation", "accepted_at", "id"),
-    sa.Index(None, "organisation", "dial1"),
-    sa.Index(None, "organisation", "dial2"),
+    sa.Index(None, "organisation", "dial1", "accepted_at", "id"),
+    sa.Index(None, "organisation", "dial2", "accepted_at", "id"),
 )
 """One row per accepted call: a `CallRecord` without its legs."""
 
@@ -105,8 +105,11 @@ legs = sa.Table(
     sa.Column("ringing_at", UtcTime),
     sa.Column("answered_at", UtcTime),
     sa.Column("ended_at", UtcTime),
+    # Of its call, repeated for the index on numbers.
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("accepted_at", UtcTime, nullable=False),
     # Not unique: the Call-ID of a leg that a far end opens is that far end's choice.
     sa.Index(None, "uid"),
-    sa.Index(None, "number"),
+    sa.Index(None, "organisation", "number", "accepted_at", "call_id"),
 )
-"""One row per leg: a `LegRecord`, its call, and its place in the call (1 for leg 1)."""
+"""One row per leg: a `LegRecord`, its call, its place in the call (1 for leg 1), and of its call what finds it."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import itertools
+import random
 import sqlite3
 import uuid
 from dataclasses import replace
@@ -56,10 +58,10 @@ def completed(record):
     )
 
 
-async def all_pages(store, *, limit, between=None):
+async def all_pages(store, wanted=None, *, limit, between=None):
     pages, cursor = [], None
     while True:
-        page = await store.find("acme", RecordFilter(), cursor=cursor, limit=limit)
+        page = await store.find("acme", wanted or RecordFilter(), cursor=cursor, limit=limit)
         pages.append(page.items)
         if page.next is None:
             return pages
@@ -210,6 +212,47 @@ async def test_a_filter_finds_what_it_says(store, wanted, found):
     page = await store.find("acme", wanted)
     assert "".join(record.user for record in page.items) == found
     assert page.next is None
+
+
+def matches(record, wanted):
+    """What a filter means, in plain words."""
+    numbers = {record.dial1, record.dial2, *(leg.number for leg in record.legs)}
+    return (
+        record.organisation == "acme"
+        and (wanted.uid is None or wanted.uid in {leg.uid for leg in record.legs})
+        and (wanted.number is None or wanted.number in numbers)
+        and wanted.disposition in {None, record.disposition}
+        and (wanted.since is None or record.accepted_at >= wanted.since)
+        and (wanted.until is None or record.accepted_at < wanted.until)
+    )
+
+
+async def test_any_combination_of_filters_gives_just_its_records_on_pages_of_any_size(store):
+    choice = random.Random(7)  # noqa: S311 - the same calls at every run
+
+    def call():
+        numbers = [choice.choice(["101", "102", "103"]) for _ in range(4)]
+        return accepted(
+            organisation=choice.choice(["acme", "acme", "umbrella"]),
+            accepted_at=NOON + choice.randrange(6) * SECOND,
+            dial1=numbers[0],
+            dial2=numbers[1],
+            legs=tuple(LegRecord(uid=choice.choice("uvw"), number=number) for number in numbers[2:]),
+            disposition=choice.choice([None, Disposition.BUSY, Disposition.ANSWERED]),
+        )
+
+    records = [call() for _ in range(60)]
+    await asyncio.gather(*map(store.accept, records))
+    newest_first = sorted(records, key=lambda record: (record.accepted_at, record.id), reverse=True)
+    for uid, number, disposition, since, until in itertools.product(
+        (None, "u"), (None, "101"), (None, Disposition.BUSY), (None, NOON + SECOND), (None, NOON + 4 * SECOND)
+    ):
+        wanted = RecordFilter(uid, number, disposition, since, until)
+        expected = [record for record in newest_first if matches(record, wanted)]
+        assert expected
+        for limit in (3, 100):
+            pages = await all_pages(store, wanted, limit=limit)
+            assert [record for page in pages for record in page] == expected
 
 
 async def test_pages_lose_and_repeat_nothing_while_calls_come_in(store):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pjsua2 as pj
 
-from sipcore.domain.directory import SipHost, Trunk
+from sipcore.domain.directory import SipHost, Transport, Trunk
 from sipcore.sip.wire import RegistrationAnswered, UseTrunk, WorkerSettings
 
 MAX_ACCOUNTS = 8
@@ -81,6 +81,7 @@ class Accounts:
         self._on_incoming = on_incoming
         self._in_use = account_in_use
         self._by_trunk: dict[str, _Account] = {}
+        self._used: dict[str, UseTrunk] = {}
         self._replaced: list[_Account] = []
         self._unregistering: set[str] = set()
         self._plain = self._create(self._config("click2call", settings.address))
@@ -91,7 +92,7 @@ class Accounts:
         return bool(self._unregistering)
 
     def of(self, trunk: str | None) -> Any:
-        """Find the account for a leg; `KeyError` when its trunk was never named by `UseTrunk`."""
+        """Find the account for a leg through a trunk that `use` was told of, or for a plain contact."""
         if trunk is None:
             return self._plain
         account = self._by_trunk.pop(trunk)
@@ -99,8 +100,10 @@ class Accounts:
         return account
 
     def use(self, message: UseTrunk) -> None:
-        """Make or replace the account of a trunk; legs in progress keep the old one."""
+        """Make or replace the account of a trunk unless it is as wanted; legs in progress keep the old one."""
         trunk = message.trunk
+        if self._used.get(trunk.name) == message:
+            return
         self.drop(trunk.name)
         self._make_room()
         config = self._config(trunk.username or "click2call", trunk.proxy.host)
@@ -117,9 +120,11 @@ class Accounts:
         if message.registrar_address is not None:
             account.report = self._reporter(trunk.name)
         self._by_trunk[trunk.name] = account
+        self._used[trunk.name] = message
 
     def drop(self, trunk: str) -> None:
         """Forget a trunk. Its binding is taken back before a new account could make the same one again."""
+        self._used.pop(trunk, None)
         account = self._by_trunk.pop(trunk, None)
         if account is None:
             return
@@ -130,12 +135,17 @@ class Accounts:
             self._replaced.append(account)
 
     def register(self, trunk: str) -> None:
-        """Send a REGISTER; its answer comes as `RegistrationAnswered`."""
-        account = self._by_trunk[trunk]
-        try:
-            account.setRegistration(True)
-        except pj.Error as error:
-            self._send(RegistrationAnswered(trunk, 503, error.reason, 0))
+        """Send a REGISTER; its answer comes as `RegistrationAnswered`.
+
+        Raises:
+            pj.Error: it could not be sent.
+        """
+        self._by_trunk[trunk].setRegistration(True)
+
+    def transport_of(self, trunk: str) -> Transport:
+        """Tell how SIP travels to a trunk's registrar."""
+        used = self._used[trunk].trunk
+        return used.registrar.transport if used.registrar is not None else used.proxy.transport
 
     def unregister_all(self) -> None:
         """Take every binding back (RFC 3261 section 10.2.2)."""
@@ -161,7 +171,7 @@ class Accounts:
         ]
         excess = 2 + len(self._by_trunk) + len(self._replaced) - MAX_ACCOUNTS
         for name in idle[: max(excess, 0)]:
-            self._by_trunk.pop(name).shutdown()
+            self.drop(name)
 
     def _farewell(self, trunk: str) -> Callable[[int, str, int], None]:
         def report(_code: int, _reason: str, _expires_seconds: int) -> None:

@@ -27,6 +27,7 @@ from sipcore.sip.wire import (
     FromWorker,
     PlaceLegAt,
     Register,
+    RegistrationAnswered,
     ToWorker,
     UseTrunk,
     WorkerSettings,
@@ -146,24 +147,35 @@ class UserAgent:
 
     def _configure(self, message: UseTrunk | Register | AllowPeers | Any) -> None:
         if isinstance(message, UseTrunk):
-            if message.trunk.proxy.transport == "tcp":
-                self._open_tcp()
             self._admit(message.proxy_address, message.registrar_address)
             self._accounts.use(message)
         elif isinstance(message, Register):
-            self._accounts.register(message.trunk)
+            self._register(message.trunk)
         elif isinstance(message, DropTrunk):
             self._accounts.drop(message.trunk)
         elif isinstance(message, AllowPeers):
             self._peers = frozenset(message.peers)
             self._protect_signalling()
 
+    def _register(self, trunk: str) -> None:
+        try:
+            if self._accounts.transport_of(trunk) == "tcp":
+                self._open_tcp()
+            self._accounts.register(trunk)
+        except pj.Error as error:
+            self._send(RegistrationAnswered(trunk, _SERVICE_UNAVAILABLE, error.reason, 0))
+
     def _place(self, message: PlaceLegAt) -> None:
         command = message.command
-        if command.plan.at.transport == "tcp":
-            self._open_tcp()
-        self._admit(message.address)
-        leg = Leg(self._accounts.of(command.plan.trunk), command, message.address, self)
+        try:
+            if command.plan.at.transport == "tcp":
+                self._open_tcp()
+            self._admit(message.address)
+            account = self._accounts.of(command.plan.trunk)
+        except pj.Error as error:
+            self._send(LegEnded(command.leg, _SERVICE_UNAVAILABLE, error.reason, "network"))
+            return
+        leg = Leg(account, command, message.address, self)
         self._legs[leg.uid] = leg
         self._mixer.add(leg)
         try:
@@ -176,10 +188,9 @@ class UserAgent:
 
     def _open_tcp(self) -> None:
         if not self._has_tcp:
+            settings = self._settings
+            library.create_transport(self._endpoint, pj.PJSIP_TRANSPORT_TCP, settings.address, settings.sip_port)
             self._has_tcp = True
-            library.create_transport(
-                self._endpoint, pj.PJSIP_TRANSPORT_TCP, self._settings.address, self._settings.sip_port
-            )
             self._protect_signalling()
 
     def _note_incoming(self, account: Any, call_id: int) -> None:

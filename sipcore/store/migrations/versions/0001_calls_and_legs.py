@@ -30,8 +30,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
     op.create_index(op.f("ix_calls_organisation_accepted_at_id"), "calls", ["organisation", "accepted_at", "id"])
-    op.create_index(op.f("ix_calls_organisation_dial1"), "calls", ["organisation", "dial1"])
-    op.create_index(op.f("ix_calls_organisation_dial2"), "calls", ["organisation", "dial2"])
+    op.create_index(
+        op.f("ix_calls_organisation_dial1_accepted_at_id"), "calls", ["organisation", "dial1", "accepted_at", "id"]
+    )
+    op.create_index(
+        op.f("ix_calls_organisation_dial2_accepted_at_id"), "calls", ["organisation", "dial2", "accepted_at", "id"]
+    )
     op.create_index(
         "ix_calls_unfinished",
         "calls",
@@ -53,11 +57,17 @@ def upgrade() -> None:
         sa.Column("ringing_at", sa.DateTime(timezone=True)),
         sa.Column("answered_at", sa.DateTime(timezone=True)),
         sa.Column("ended_at", sa.DateTime(timezone=True)),
+        sa.Column("organisation", sa.String, nullable=False),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("call_id", "position", name=op.f("pk_legs")),
         sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name=op.f("fk_legs_call_id"), ondelete="CASCADE"),
     )
     op.create_index(op.f("ix_legs_uid"), "legs", ["uid"])
-    op.create_index(op.f("ix_legs_number"), "legs", ["number"])
+    op.create_index(
+        op.f("ix_legs_organisation_number_accepted_at_call_id"),
+        "legs",
+        ["organisation", "number", "accepted_at", "call_id"],
+    )
 
 
 def downgrade() -> None:
