@@ -410,7 +410,7 @@ class Phone:
             call.recording = Path(event["path"])
 
 
-def _settings() -> PhoneSettings:
+def _settings(scratch: str) -> PhoneSettings:
     # Imported where it is needed: a test that only steers phones need not load pjsua2 into its own process.
     from testbed.phone_process import PhoneSettings  # noqa: PLC0415
 
@@ -427,10 +427,10 @@ def _settings() -> PhoneSettings:
     parser.add_argument("--registrar", default="", help="SIP URI to register at")
     parser.add_argument("--username", default="", help="for the registrar (default: the extension)")
     parser.add_argument("--codec", default="", help="offer only this one")
-    parser.add_argument("--recordings", default="", help="folder for what it hears (default: a temporary one)")
+    parser.add_argument("--recordings", default="", help="folder for what it hears (default: not kept)")
     given = vars(parser.parse_args())
     given["port"] = given["port"] or free_port("udp", given["host"])
-    given["recordings"] = given["recordings"] or tempfile.mkdtemp(prefix="phone-")
+    given["recordings"] = given["recordings"] or scratch
     given["password"] = os.environ.get("PHONE_PASSWORD", "")
     return PhoneSettings(**{key: given[key] for key in given if key in {f.name for f in fields(PhoneSettings)}})
 
@@ -441,7 +441,8 @@ def main() -> None:
 
     # Ctrl-C reaches the whole group in a terminal; the end of the input is what ends a phone.
     signal.signal(signal.SIGINT, lambda *_: sys.stdin.close() if sys.stdin.isatty() else None)
-    PhoneProcess(_settings()).run()
+    with tempfile.TemporaryDirectory(prefix="phone-") as scratch:
+        PhoneProcess(_settings(scratch)).run()
 
 
 if __name__ == "__main__":

@@ -135,13 +135,13 @@ def _okay(body: str = _NO_BODY, via: str = "[last_Via:]\n", cseq: str = "[last_C
     )
 
 
-def _request(method: str, cseq: int, body: str = _NO_BODY, *, tag: str = _TAG, extra: str = "") -> str:
+def _request(method: str, cseq: int, body: str = _NO_BODY, *, repeated: bool = True) -> str:
     """Send a request inside the dialog, to the Contact and along the route that the INVITE gave."""
     return _send(
         f"{method} [next_url] SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n"
-        f"[routes]\nFrom: [$to];tag={tag}\nTo: [$from]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n"
-        f"Contact: <sip:peer@[local_ip]:[local_port];transport=[transport]>\nMax-Forwards: 70\n{extra}" + body,
-        **({} if method == "ACK" else _REPEATED),
+        f"[routes]\nFrom: [$to];tag={_TAG}\nTo: [$from]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\n"
+        "Contact: <sip:peer@[local_ip]:[local_port];transport=[transport]>\nMax-Forwards: 70\n" + body,
+        **(_REPEATED if repeated else {}),
     )
 
 
@@ -274,7 +274,8 @@ def bye_race() -> Scenario:
     steps = (
         _answered()
         + _receive(keep, request="BYE")
-        + _request("BYE", 100)
+        # Not repeated: SIPp sends nothing else while it waits for the answer to a message that it may repeat.
+        + _request("BYE", 100, repeated=False)
         + _okay(via="[$via]", cseq="CSeq: [$bye_cseq]")
     )
     return _finish("bye_race", "its BYE crosses the other side's", steps)
@@ -393,7 +394,7 @@ def _reinvite(cseq: int, body: str) -> str:
         _request("INVITE", cseq, body)
         + _receive(response="100", optional="true")
         + _receive(response="200")
-        + _request("ACK", cseq)
+        + _request("ACK", cseq, repeated=False)
     )
 
 

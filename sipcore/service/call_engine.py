@@ -237,8 +237,9 @@ class CallEngine:
         legs = event.legs if isinstance(event, WorkerLost) else (event.leg,)
         hit = {id(live): live for live in (self._by_leg.get(leg) for leg in legs) if live is not None}
         for live in hit.values():
-            log_step(live.call.legs, event)
+            # The log line comes after the step: the next INVITE does not wait for it.
             self._step(live, lambda call, now: call.feed(event, now))
+            log_step(live.call.legs, event)
 
     def _step(self, live: _LiveCall, act: Callable[[Call, float], list[Command]]) -> None:
         """Let a call act, carry its commands out, and set its next timer."""

@@ -18,6 +18,10 @@ from sipcore.sip.user_agent.agent import UserAgent
 
 _BUSY_WAIT = 0.05
 """Seconds between two looks at PJSIP's timers while there are legs; packets and commands wake it at once."""
+_TIDY_WAIT = 0.003
+"""Seconds that tidying up waits for something more urgent: the answer to an answered leg is mostly the next leg."""
+_MAX_PUT_OFF = 8
+"""How often tidying up gives way."""
 _IDLE_WAIT = 1.0
 """The same while there are none: what is left then are ended transactions and refreshes."""
 _FAREWELL_SECONDS = 2.0
@@ -54,6 +58,7 @@ class _Worker:
         self._poll = select.epoll()
         self._poll.register(channel.fileno(), select.EPOLLIN)
         self._watched: set[tuple[int, int]] = set()
+        self._put_off = 0
         self._retiring = False
 
     def run(self) -> None:
@@ -65,14 +70,22 @@ class _Worker:
         self._watch_sip()
         self._send(wire.WorkerReady(library.max_legs()))
         while not self._retiring:
-            self._poll.poll(_BUSY_WAIT if agent.busy else _IDLE_WAIT)
-            self._take_commands(agent)
-            agent.serve()
-            if agent.has_tcp:
-                self._watch_sip()
+            self._turn(agent)
         self._say_farewell(agent)
         # Tearing PJSIP down in order would wait for its transactions; the kernel gives everything back at once.
         os._exit(0)
+
+    def _turn(self, agent: UserAgent) -> None:
+        wait = _TIDY_WAIT if agent.untidy else _BUSY_WAIT if agent.busy else _IDLE_WAIT
+        ready = self._poll.poll(wait)
+        self._take_commands(agent)
+        agent.serve()
+        if agent.has_tcp:
+            self._watch_sip()
+        self._put_off = self._put_off + 1 if ready and agent.untidy else 0
+        if agent.untidy and (not ready or self._put_off > _MAX_PUT_OFF):
+            self._put_off = 0
+            agent.tidy()
 
     def _take_commands(self, agent: UserAgent) -> None:
         while not self._retiring:
@@ -106,6 +119,7 @@ class _Worker:
         while agent.busy and time.monotonic() < until:
             self._poll.poll(0.01)
             agent.serve()
+            agent.tidy()
 
     def _send(self, message: wire.FromWorker) -> None:
         try:

@@ -161,9 +161,9 @@ class Server:
         query = urllib.parse.urlencode({name: str(value) for name, value in wanted.items() if value is not None})
         return self.get("/API/dialup.php?" + query)
 
-    def records(self, **wanted: str) -> list[dict[str, Any]]:
-        """Read records through the API, newest first."""
-        credentials = base64.b64encode(b"alice@acme:s3cret").decode()
+    def records(self, *, organisation: str = "acme", **wanted: str) -> list[dict[str, Any]]:
+        """Read records through the API, newest first, as the organisation's user alice."""
+        credentials = base64.b64encode(f"alice@{organisation}:s3cret".encode()).decode()
         answer = self.get(
             "/api/v1/records?" + urllib.parse.urlencode(wanted), {"Authorization": f"Basic {credentials}"}
         )
@@ -171,14 +171,17 @@ class Server:
         items: list[dict[str, Any]] = answer.json()["items"]
         return items
 
-    def wait_record(self, uid: str, timeout: float = 10.0) -> dict[str, Any]:
+    def wait_record(self, uid: str, timeout: float = 10.0, *, organisation: str = "acme") -> dict[str, Any]:
         """Return the finished record of the call with this UniqueID."""
 
+        def read() -> list[dict[str, Any]]:
+            return self.records(organisation=organisation, uid=uid)
+
         def finished() -> dict[str, Any] | None:
-            found = self.records(uid=uid)
+            found = read()
             return found[0] if found and found[0]["ended_at"] else None
 
-        return wait_until(finished, timeout, lambda: f"no finished record of {uid}: {self.records(uid=uid)}")
+        return wait_until(finished, timeout, lambda: f"no finished record of {uid}: {read()}")
 
     def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """Read its log, all lines or those of one event."""
@@ -195,6 +198,20 @@ class Server:
             return lines[count - 1] if len(lines) >= count else None
 
         return wait_until(found, timeout, lambda: f"no log line {event!r} {facts}: {self.log.read_text()[-3000:]}")
+
+    def trunk(self, name: str) -> dict[str, Any]:
+        """Return how a trunk stands, as `/readyz` tells it: `state`, `sip_code` and `text`."""
+        trunk: dict[str, Any] = self.get("/readyz").json()["trunks"][name]
+        return trunk
+
+    def wait_trunk(self, name: str, state: str, timeout: float = 10.0) -> dict[str, Any]:
+        """Wait until a trunk stands so, and return it."""
+        return wait_until(
+            lambda: trunk if (trunk := self.trunk(name))["state"] == state else None,
+            timeout,
+            lambda: f"trunk {name} is not {state} but {self.trunk(name)}",
+            interval=0.05,
+        )
 
     def worker_pids(self) -> list[int]:
         """Process ids of its workers: the grandchildren, as the fork server stands between."""

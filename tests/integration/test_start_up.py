@@ -102,11 +102,6 @@ def test_a_missing_settings_file_is_told(tmp_path: Path) -> None:
     assert lines == [f"{tmp_path}/nowhere.toml: cannot read the settings file: No such file or directory"]
 
 
-def test_a_folder_in_place_of_the_settings_file_is_told(tmp_path: Path) -> None:
-    code, lines = run_to_its_end(tmp_path)
-    assert (code, lines) == (2, [f"{tmp_path}: cannot read the settings file: Is a directory"])
-
-
 def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
     (config := tmp_path / "broken.toml").write_text("[server]\nlisten = \n")
     code, lines = run_to_its_end(config)
@@ -121,9 +116,9 @@ def test_every_wrong_key_has_a_line_of_its_own(site: Site) -> None:
     assert code == 2
     told = [line.removeprefix(f"{site.config}: ") for line in lines]
     assert [line.split(": ")[:2] for line in told] == [
-        ["line 10", "log.levl"],
-        ["line 12", "orgs.acme.country"],
-        ["line 14", "orgs.acme.users.alice.password"],
+        ["line 11", "log.levl"],
+        ["line 13", "orgs.acme.country"],
+        ["line 15", "orgs.acme.users.alice.password"],
     ]
     assert "unknown key, did you mean `level`?" in told[0]
 

@@ -54,6 +54,7 @@ class UserAgent:
         self._endpoint = library.create_endpoint(settings.address, settings.sip_port)
         self._legs: dict[str, Leg] = {}
         self._incoming: list[tuple[Any, int]] = []
+        self._untidy = False
         self._to_protect: dict[str, Leg] = {}
         self._over: list[Leg] = []
         self._releasing: dict[int, LegEnded] = {}
@@ -95,6 +96,11 @@ class UserAgent:
         else:
             self._configure(message)
 
+    @property
+    def untidy(self) -> bool:
+        """True when `tidy` has something to do."""
+        return self._untidy
+
     def serve(self) -> None:
         """Let PJSIP read what has arrived and run the timers that are due, then do what callbacks may not."""
         while self._endpoint.libHandleEvents(0) > 0:
@@ -102,8 +108,12 @@ class UserAgent:
         for account, call_id in self._incoming:
             self._refuse(account, call_id)
         self._incoming.clear()
-        self._over.clear()
         self._report_released()
+
+    def tidy(self) -> None:
+        """Do what a change of legs asks for, and what may wait some milliseconds for the next leg's INVITE."""
+        self._untidy = False
+        self._over.clear()
         self._mixer.run_clock_as_needed()
         for leg in self._to_protect.values():
             self._protect_media(leg)
@@ -123,12 +133,14 @@ class UserAgent:
 
     def media_changed(self, leg: Leg) -> None:
         """Connect a leg anew (`LegHost`)."""
+        self._untidy = True
         self._mixer.renew(leg)
         if leg.audio is not None:
             self._to_protect[leg.uid] = leg
 
     def ended(self, leg: Leg, event: LegEnded) -> None:
         """Drop an ended leg (`LegHost`); its object must outlive the callback that runs in it."""
+        self._untidy = True
         self._to_protect.pop(leg.uid, None)
         self._mixer.remove(leg)
         self._legs.pop(leg.uid, None)
