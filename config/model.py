@@ -128,6 +128,14 @@ class TrunkSettings(_Table):
     register_seconds: int = Field(default=300, ge=5, le=86_400)
     any_caller_id: bool = True
 
+    @field_validator("transport", mode="before")
+    @classmethod
+    def _no_tls_yet(cls, value: object) -> object:
+        if value == "tls":
+            # The library's TLS would look the trunk's name up itself, and stall a worker's calls while it does.
+            raise refused('expected "udp" or "tcp"; for TLS put a SIP proxy on this machine in front of the trunk')
+        return value
+
     @model_validator(mode="after")
     def _username_is_there(self) -> Self:
         if self.username is None and self.password is not None:

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -29,8 +31,8 @@ _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="testbed-spawner
 _T = TypeVar("_T")
 Kind = Literal["udp", "tcp"]
 _KINDS: tuple[Kind, ...] = ("udp", "tcp")
-_PORTS_GIVEN: set[int] = set()
-_PORTS_LOCK = threading.Lock()
+_FIRST_PORT, _LAST_PORT, _RANGE = 26000, 32400, 200
+_RANGES = (_LAST_PORT - _FIRST_PORT) // _RANGE
 _LISTENING = "0A"
 
 
@@ -55,22 +57,60 @@ def find_program(name: str) -> str:
     return path
 
 
+class _Ports:
+    """The ports of this process: a range that no other process on this machine takes from at the same time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._claims: list[socket.socket] = []
+        self._ports: deque[int] = deque()
+
+    def next(self) -> int:
+        """Return the first of the next four ports, the one not used for longest."""
+        with self._lock:
+            port = self._ports.popleft() if self._ports else 0
+            if port == 0:
+                self._claim()
+                port = self._ports.popleft()
+            self._ports.append(port)
+            return port
+
+    def widen(self) -> None:
+        """Take one more range."""
+        with self._lock:
+            self._claim()
+
+    def _claim(self) -> None:
+        for first in random.sample(range(_FIRST_PORT, _LAST_PORT, _RANGE), _RANGES):
+            # An abstract unix(7) address is bound by one process at a time, and freed when that ends.
+            claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                claim.bind(f"\0sip-testbed-ports-{first}")
+            except OSError:
+                claim.close()
+                continue
+            self._claims.append(claim)
+            self._ports.extendleft(reversed(range(first, first + _RANGE, 4)))
+            return
+        raise TestbedError("all ports of the test bed are taken by other processes")
+
+
+_PORTS = _Ports()
+
+
 def free_port(kind: Kind = "udp", host: str = "127.0.0.1") -> int:
     """Return the first of four neighbouring ports that are free now on `host`, for UDP and TCP.
 
     Four, the first one even, because media takes pairs for RTP and RTCP (RFC 3550 section 11) and SIPp takes two of
     them. `kind` is what the caller needs for certain. Taken from below the kernel's ephemeral range, so that no
-    outgoing connection of a test takes a port before its owner does, and never twice from one process.
+    outgoing connection of a test takes a port before its owner does, and from a range of this process's own, so that
+    test runs side by side do not meet.
     """
-    for _ in range(1000):
-        port = 26000 + int.from_bytes(os.urandom(2), "big") % 1600 * 4
-        with _PORTS_LOCK:
-            given = port in _PORTS_GIVEN
-            _PORTS_GIVEN.add(port)
-            if len(_PORTS_GIVEN) > 1200:
-                # The oldest owners are long gone.
-                _PORTS_GIVEN.clear()
-        if not given and all(_can_bind(each, host, port + n) for n in range(4) for each in _KINDS):
+    for attempt in range(_RANGE):
+        if attempt and attempt % (_RANGE // 4) == 0:
+            _PORTS.widen()
+        port = _PORTS.next()
+        if all(_can_bind(each, host, port + n) for n in range(4) for each in _KINDS):
             return port
     raise TestbedError(f"no free {kind} port on {host}")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Transport = Literal["udp", "tcp", "tls"]
+Transport = Literal["udp", "tcp"]
 NumberFormat = Literal["plus_e164", "e164", "national"]
 IdentityHeader = Literal["from", "p-asserted-identity", "remote-party-id", "privacy"]
 Country = str

@@ -248,7 +248,7 @@ def test_a_second_redirect_of_the_same_trunk_is_not_followed(bed, trunk):
         "sip:+13035550177@127.0.0.1:{port}",
         "sip:+13035550177@127.0.0.2:{port}",
         "sip:+13035550177@127.0.0.1:{trunk};maddr=127.0.0.2",
-        "sip:+13035550177@127.0.0.1:{trunk}?Route=%3Csip:127.0.0.1:{port};lr%3E",
+        "sip:+13035550177@127.0.0.1:{trunk}?Route=%3Csip%3A127.0.0.1%3A{port}%3Blr%3E",
         "sips:+13035550177@127.0.0.1:{port}",
         "tel:+13035550177",
     ],

@@ -102,7 +102,7 @@ def test_a_recording_whose_header_has_no_size_yet_is_read(tmp_path):
 # -- ports, processes, packets
 
 
-def test_free_ports_are_free_and_never_given_twice():
+def test_free_ports_are_free_and_not_given_twice_in_a_row():
     ports = [free_port() for _ in range(50)]
     assert len(set(ports)) == 50
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
@@ -325,6 +325,7 @@ def test_a_challenge_loop_never_gives_in():
     with Sipp("challenge_loop") as peer, Phone("1", password="x") as phone:
         phone.call(peer.uri())
         assert phone.wait_for("ended")["code"] == 401
+        peer.wait_for("ACK", count=2)
         nonces = {trace.header("WWW-Authenticate") for trace in peer.sent(401)}
         assert len(peer.received("INVITE")) == len(nonces) > 1
 
@@ -349,7 +350,7 @@ def test_answer_late_rings_first(caller, call):
         placed = call(peer)
         assert caller.wait_for("ringing", call=placed.number)["code"] == 180
         assert caller.wait_for("answered", call=placed.number)
-        ringing, answered = peer.sent(180)[0], peer.sent(200)[0]
+        ringing, answered = peer.sent(180)[0], peer.wait_for(200, direction="sent")
         assert (answered.time - ringing.time).total_seconds() == pytest.approx(0.3, abs=0.15)
 
 

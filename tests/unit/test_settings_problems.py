@@ -81,7 +81,8 @@ def test_a_wrong_value_is_told_with_line_key_and_expectation(problems_in, table,
 @pytest.mark.parametrize(
     ("trunk_key", "path", "expectation"),
     [
-        ('transport = "sctp"', "transport", '"udp", "tcp" or "tls", got "sctp"'),
+        ('transport = "sctp"', "transport", '"udp" or "tcp", got "sctp"'),
+        ('transport = "tls"', "transport", '"udp" or "tcp"; for TLS put a SIP proxy'),
         ('number_format = "+"', "number_format", '"plus_e164", "e164" or "national", got "+"'),
         ('identity = ["from", "pai"]', "identity[1]", '"from", "p-asserted-identity", "remote-party-id" or "privacy"'),
         ('registrar = "sip:a_b@x"', "registrar", "a SIP address without a user"),

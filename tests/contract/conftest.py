@@ -1,0 +1,15 @@
+"""The world that a contract test runs in: once with the fake SIP port, once with real workers and peers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from worlds import World, fake_world, real_world
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=[fake_world, real_world], ids=["fake", "real"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with request.param() as world:
+        yield world

@@ -1,0 +1,335 @@
+"""Two worlds for one contract: the fake SIP port, and the worker pool with real peers around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import pytest
+from testbed.capture import UdpSink
+from testbed.phone import Behaviour, Phone, PhoneCall
+from testbed.process import free_port, wait_until
+from testbed.sipp import Sipp
+
+from sipcore.domain.commands import LegCommand, LegPlan, PlaceLeg
+from sipcore.domain.directory import Directory, SipHost
+from sipcore.domain.errors import NoLegCapacityError
+from sipcore.domain.events import Event, LegEnded, WorkerLost
+from sipcore.domain.slots import Slots
+from sipcore.service.port import SipPort
+from sipcore.sip.fake import (
+    ANSWERS,
+    ANSWERS_LATE,
+    EARLY_MEDIA_THEN_ANSWERS,
+    RINGS,
+    SILENT,
+    FakeSipPort,
+    FarEnd,
+    refuses,
+)
+from sipcore.sip.pool import WorkerPool
+from sipcore.sip.starter import PoolSettings
+
+WORKERS = 2
+LEGS_PER_WORKER = 4
+PATIENCE = 10.0
+"""Seconds for what takes milliseconds, on a machine that is busy with other things."""
+_EARLY_SECONDS = 0.1
+_BEHAVIOURS: dict[str, Behaviour] = {
+    "answers": "answer",
+    "rings": "ring",
+    "early media": "early_media",
+    "refuses": "reject",
+}
+"""What the phones do, by the name of it in these tests."""
+
+
+class Surroundings(Protocol):
+    """What is around a port: far ends that do as they are told, and workers that can be killed."""
+
+    def plan(self, behaviour: str) -> LegPlan:
+        """The INVITE to a far end that `answers`, `rings`, is `silent`, sends `early media`, `answers late` or
+        `refuses CODE`."""
+        ...
+
+    async def hang_up(self, leg: str) -> None: ...
+
+    async def answer(self, leg: str) -> None: ...
+
+    async def press(self, leg: str, digits: str) -> None: ...
+
+    async def got_digits(self, leg: str, digits: str) -> None:
+        """Return when these digits have reached the far end."""
+        ...
+
+    async def released(self, leg: str) -> None:
+        """Return when the far end of a leg is in no call any more."""
+        ...
+
+    async def calls_seen(self) -> int:
+        """How many calls have reached far ends."""
+        ...
+
+    def kill_worker(self, slots: Slots) -> None: ...
+
+
+class World:
+    """A SIP port, what is around it, and every event so far."""
+
+    def __init__(self, port: SipPort, around: Surroundings) -> None:
+        self.port = port
+        self.around = around
+        self.events: list[Event] = []
+        self._news = asyncio.Condition()
+
+    async def listen(self) -> None:
+        async for event in self.port.events():
+            async with self._news:
+                self.events.append(event)
+                self._news.notify_all()
+
+    def place(self, slots: Slots, behaviour: str) -> str:
+        leg = uuid.uuid4().hex
+        self.port.send(slots, PlaceLeg(leg, self.around.plan(behaviour)))
+        return leg
+
+    async def place_and_answer(self, slots: Slots) -> str:
+        leg = self.place(slots, "answers")
+        await self.event(leg, "LegAnswered")
+        return leg
+
+    def send(self, slots: Slots, *commands: LegCommand) -> None:
+        for command in commands:
+            self.port.send(slots, command)
+
+    async def event(self, leg: str, kind: str, *, nth: int = 1) -> Event:
+        def there() -> bool:
+            return self.kinds(leg).count(kind) >= nth
+
+        try:
+            async with asyncio.timeout(PATIENCE), self._news:
+                await self._news.wait_for(there)
+        except TimeoutError:
+            pytest.fail(f"{kind} of the leg did not come; there were {self.events_of(leg)}")
+        return [event for event in self.events_of(leg) if type(event).__name__ == kind][nth - 1]
+
+    async def end_of(self, leg: str) -> LegEnded:
+        event = await self.event(leg, "LegEnded")
+        assert isinstance(event, LegEnded)
+        return event
+
+    def events_of(self, leg: str) -> list[Event]:
+        return [
+            event for event in self.events if leg in (event.legs if isinstance(event, WorkerLost) else (event.leg,))
+        ]
+
+    def kinds(self, leg: str) -> list[str]:
+        return [type(event).__name__ for event in self.events_of(leg)]
+
+    async def reserve_all(self) -> list[Slots]:
+        """Reserve everything there is; return when that could be done."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with contextlib.suppress(NoLegCapacityError):
+                    return await self._reserve_workers()
+                # A slot comes back with an event, or a little after the death of a worker, without one.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.02), self._news:
+                        await self._news.wait()
+
+    async def _reserve_workers(self) -> list[Slots]:
+        slots: list[Slots] = []
+        try:
+            for _ in range(WORKERS):
+                slots.append(await self.port.reserve(LEGS_PER_WORKER))  # noqa: PERF401 - given back when one fails
+        except NoLegCapacityError:
+            self.release(slots)
+            raise
+        return slots
+
+    def release(self, slots: list[Slots]) -> None:
+        for each in slots:
+            self.port.release(each)
+
+
+class FakeSurroundings:
+    """Far ends that are scripts."""
+
+    _SCRIPTS = {  # noqa: RUF012 - read only
+        "answers": ANSWERS,
+        "rings": RINGS,
+        "silent": SILENT,
+        "early media": EARLY_MEDIA_THEN_ANSWERS,
+        "answers late": ANSWERS_LATE,
+    }
+
+    def __init__(self, port: FakeSipPort) -> None:
+        self._port = port
+
+    def plan(self, behaviour: str) -> LegPlan:
+        code = behaviour.removeprefix("refuses ")
+        self._port.scripts[behaviour] = refuses(int(code)) if code.isdigit() else self._SCRIPTS[behaviour]
+        return _plan(behaviour, 5060)
+
+    async def hang_up(self, leg: str) -> None:
+        self._port.hang_up(leg)
+
+    async def answer(self, leg: str) -> None:
+        self._port.answer(leg)
+
+    async def press(self, leg: str, digits: str) -> None:
+        self._port.press(leg, digits)
+
+    async def got_digits(self, leg: str, digits: str) -> None:
+        assert self._port.legs[leg].digits == digits
+
+    async def released(self, leg: str) -> None:
+        assert self._port.legs[leg].far_end is FarEnd.OVER
+
+    async def calls_seen(self) -> int:
+        return len(self._port.legs)
+
+    def kill_worker(self, slots: Slots) -> None:
+        self._port.lose_worker(slots.worker)
+
+
+class RealPeers:
+    """Software phones, a SIPp scenario and a silent socket."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._phones = {
+            name: Phone(
+                name.partition(" ")[0],
+                behaviour=behaviour,
+                tone_hz=700,
+                answer_after=_EARLY_SECONDS if name == "early media" else 0.0,
+            )
+            for name, behaviour in _BEHAVIOURS.items()
+        }
+        self._late = Sipp("late_answer")
+        self._silent = UdpSink()
+
+    def plan(self, behaviour: str) -> LegPlan:
+        code = behaviour.removeprefix("refuses ")
+        if code.isdigit():
+            self._phones["refuses"].behave("reject", reject_code=int(code))
+            return _plan("refuses", self._phones["refuses"].port)
+        if behaviour in self._phones:
+            return _plan(behaviour.partition(" ")[0], self._phones[behaviour].port)
+        return _plan("peer", self._late.port if behaviour == "answers late" else self._silent.port)
+
+    async def hang_up(self, leg: str) -> None:
+        phone, number = await self._call(leg)
+        await asyncio.to_thread(phone.hang_up, number)
+
+    async def answer(self, leg: str) -> None:
+        phone, number = await self._call(leg)
+        await asyncio.to_thread(phone.answer, number)
+
+    async def press(self, leg: str, digits: str) -> None:
+        phone, number = await self._call(leg)
+        await asyncio.to_thread(phone.send_digits, digits, call=number)
+
+    async def got_digits(self, leg: str, digits: str) -> None:
+        phone, number = await self._call(leg)
+        await asyncio.to_thread(phone.wait_digits, digits, PATIENCE, number)
+
+    async def released(self, leg: str) -> None:
+        await asyncio.to_thread(wait_until, lambda: self._is_released(leg), PATIENCE, "the far end is still in the call")
+
+    async def calls_seen(self) -> int:
+        return await asyncio.to_thread(self._calls_seen)
+
+    def kill_worker(self, slots: Slots) -> None:
+        pid = self._pool._workers[slots.worker].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    def start(self) -> None:
+        self._silent.start()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda peer: peer.start(), [*self._phones.values(), self._late]))
+
+    def stop(self) -> None:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda peer: peer.__exit__(None, None, None), [*self._phones.values(), self._late]))
+        self._silent.stop()
+
+    async def _call(self, leg: str) -> tuple[Phone, int]:
+        """Find the phone that a leg has reached; its own reports come a moment after the leg's."""
+        missing = f"no phone has seen the leg {leg}"
+        found = await asyncio.to_thread(wait_until, lambda: self._calls_of(leg), PATIENCE, missing)
+        phone, call = found[0]
+        return phone, call.number
+
+    def _calls_of(self, leg: str) -> list[tuple[Phone, PhoneCall]]:
+        return [(phone, call) for phone in self._phones.values() for call in phone.calls() if call.call_id == leg]
+
+    def _calls_seen(self) -> int:
+        for name, phone in self._phones.items():
+            # What it has seen by now is told before it has obeyed.
+            phone.behave(_BEHAVIOURS[name], answer_after=_EARLY_SECONDS if name == "early media" else 0.0)
+        phones = sum(len(phone.calls()) for phone in self._phones.values())
+        return phones + len(self._late.calls()) + self._silent.settle()
+
+    def _is_released(self, leg: str) -> bool:
+        calls = [call for _, call in self._calls_of(leg)]
+        if calls:
+            return all(call.state == "ended" for call in calls)
+        return any(trace.method == "BYE" for trace in self._late.calls().get(leg, []))
+
+
+def _plan(user: str, port: int) -> LegPlan:
+    return LegPlan(user, SipHost("127.0.0.1", port), None, "<sip:100@127.0.0.1>")
+
+
+@contextlib.asynccontextmanager
+async def _listening(world: World) -> AsyncIterator[World]:
+    listener = asyncio.get_running_loop().create_task(world.listen())
+    try:
+        yield world
+    finally:
+        listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listener
+
+
+@contextlib.asynccontextmanager
+async def fake_world() -> AsyncIterator[World]:
+    port = FakeSipPort(workers=WORKERS, legs_per_worker=LEGS_PER_WORKER)
+    async with _listening(World(port, FakeSurroundings(port))) as world:
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def real_world() -> AsyncIterator[World]:
+    nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    sip_port, rtp_port = free_port(), free_port()
+    pool = WorkerPool(
+        PoolSettings(
+            address="127.0.0.1",
+            # Two of the four neighbours that `free_port` found free.
+            sip_ports=range(sip_port, sip_port + WORKERS),
+            rtp_ports=range(rtp_port, rtp_port + 16 * WORKERS),
+            warm_workers=1,
+            uid=nobody and nobody.pw_uid,
+            gid=nobody and nobody.pw_gid,
+        )
+    )
+    peers = RealPeers(pool)
+    try:
+        await asyncio.to_thread(peers.start)
+        await pool.start(Directory())
+        async with _listening(World(pool, peers)) as world:
+            yield world
+    finally:
+        await pool.close()
+        await asyncio.to_thread(peers.stop)
