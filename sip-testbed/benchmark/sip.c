@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 #include "peer.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,6 +219,8 @@ void sip_receive(char *message, const struct sockaddr_in *from, uint64_t at)
         respond(&request, "200 OK", request.to, from);
         if (!strncmp(message, "BYE ", 4))
             take_bye(leg, at);
+    } else if (!strncmp(message, "INVITE ", 7)) {
+        respond(&request, "404 Not Found", request.to, from);
     } else {
         respond(&request, "481 Call/Transaction Does Not Exist", request.to, from);
     }

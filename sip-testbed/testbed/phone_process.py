@@ -20,6 +20,7 @@ from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pjsua2 as pj
 
@@ -211,13 +212,16 @@ class PhoneProcess:
         """Place a call."""
         call = _Call(self, self._account, next(self._numbers))
         self._calls[call.number] = call
+        # Our own Call-ID: a call that is refused at once has ended before makeCall returns, and cannot be asked for it.
+        operation, call_id = pj.CallOpParam(True), uuid4().hex
+        operation.opt.customCallId = call_id
         try:
-            call.makeCall(uri, pj.CallOpParam(True))
+            call.makeCall(uri, operation)
         except pj.Error:
             call.ended = True
             self._forget(call)
             raise
-        return {"call": call.number, "call_id": call.getInfo().callIdString}
+        return {"call": call.number, "call_id": call_id}
 
     def do_answer(self, call: int | None = None, code: int = 200) -> None:
         """Send a response to calls that came in and were not answered."""

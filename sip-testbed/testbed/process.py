@@ -107,7 +107,8 @@ def free_port(kind: Kind = "udp", host: str = "127.0.0.1") -> int:
     test runs side by side do not meet.
     """
     for attempt in range(_RANGE):
-        if attempt and attempt % (_RANGE // 4) == 0:
+        if attempt and attempt % (_RANGE // 8) == 0:
+            # Half of the range is busy. Going on to its end would come to ports that were given but are not bound yet.
             _PORTS.widen()
         port = _PORTS.next()
         if all(_can_bind(each, host, port + n) for n in range(4) for each in _KINDS):

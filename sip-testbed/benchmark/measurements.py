@@ -1,0 +1,268 @@
+"""The measurements: what is done to the server, and which figures come of it."""
+
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from testbed.process import TestbedError
+
+from benchmark.accounting import Meter, pss_mb
+from benchmark.clicks import Clicks
+from benchmark.peer import LegTimes, Peer
+from benchmark.report import Figure, Measurement, from_histogram, single, spread
+from benchmark.server import Server
+
+_NS_PER_MS = 1e6
+_WARM_GAP_SECONDS = 0.1
+_GAP_JITTER_SECONDS = 0.02
+_LATENCY_HOLD_SECONDS = 0.05
+_RATE_HOLD_SECONDS = 2.0
+_RAMP_PER_SECOND = 15.0
+_PATIENCE_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_SHOWN_REFUSALS = 3
+_NO_LEG = LegTimes({})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        latency_calls, latency_gap_seconds: how many calls one after the other, and how far apart.
+        warm_calls: calls before them that do not count.
+        settle_seconds: pause before something is measured.
+        workers: how many are started.
+        idle_seconds: how long the idle server is watched.
+        media_calls: how many joined calls, for each measurement.
+        media_seconds: how long they are watched.
+        rates: clicks per second, for each measurement.
+        rate_seconds: for how long.
+    """
+
+    latency_calls: int = 300
+    latency_gap_seconds: float = 0.15
+    warm_calls: int = 10
+    settle_seconds: float = 3.0
+    workers: int = 20
+    idle_seconds: float = 20.0
+    media_calls: tuple[int, ...] = (50, 100)
+    media_seconds: float = 12.0
+    rates: tuple[int, ...] = (20, 50)
+    rate_seconds: float = 20.0
+
+
+class Bench:
+    """Runs measurements, each against a server and a peer of its own.
+
+    Args:
+        program: the compiled peer.
+        folder: for settings, records and logs.
+        plan: how much is measured.
+    """
+
+    def __init__(self, program: Path, folder: Path, plan: Plan) -> None:
+        self._program = program
+        self._folder = folder
+        self._plan = plan
+        self._calls = count(1)
+
+    async def latency(self) -> AsyncIterator[Measurement]:
+        """Calls one after the other: how soon each INVITE leaves."""
+        plan = self._plan
+        with self._server() as server, self._peer(server, hold_seconds=_LATENCY_HOLD_SECONDS) as peer:
+            clicks = Clicks(server)
+            for _ in range(plan.warm_calls):
+                clicks.click(next(self._calls))
+                await asyncio.sleep(_WARM_GAP_SECONDS)
+            await asyncio.sleep(min(plan.settle_seconds, 1.0))
+            meter, measured = Meter(server.pid, peer.pid), []
+            for _ in range(plan.latency_calls):
+                measured.append(call := next(self._calls))
+                clicks.click(call)
+                jitter = random.uniform(-_GAP_JITTER_SECONDS, _GAP_JITTER_SECONDS)  # noqa: S311 - no secret
+                await asyncio.sleep(max(plan.latency_gap_seconds + jitter, 0.0))
+            await _all_over(clicks, peer)
+            load = meter.read()
+            figures = _call_figures(clicks, peer, measured)
+            yield Measurement("latency", figures, load, _story(clicks, peer, server))
+
+    async def workers(self) -> AsyncIterator[Measurement]:
+        """Workers started one after the other: how soon each is ready, and its memory while all run."""
+        settings = Server(self._new_folder()).write_settings()
+        meter = Meter()
+        command = [sys.executable, "-m", "benchmark.workers", str(settings), str(self._plan.workers)]
+        tool = Path(__file__).parent.parent
+        done = await asyncio.to_thread(subprocess.run, command, cwd=tool, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise TestbedError(f"no worker started: {done.stderr.strip().splitlines()[-1:]}")
+        found = json.loads(done.stdout)
+        weights = found["pss_mb"]
+        figures = [
+            spread("worker ready", "ms", found["ready_ms"], below=(50.0, 50.0)),
+            single(f"PSS of a worker, {len(weights)} running", "MB", sum(weights) / len(weights), below=10.0),
+        ]
+        details = {"first_ms": round(found["first_ms"], 1), "largest_pss_mb": round(max(weights), 2)}
+        yield Measurement("workers", figures, meter.read(), details)
+
+    async def idle(self) -> AsyncIterator[Measurement]:
+        """A server with its warm workers and nothing to do."""
+        with self._server() as server:
+            await asyncio.sleep(self._plan.settle_seconds)
+            meter = Meter(server.pid)
+            await asyncio.sleep(self._plan.idle_seconds)
+            load = meter.read()
+            figures = [single("CPU of the idle server and its workers", "% core", load.server * 100, below=1.0)]
+            weights = [round(pss_mb(pid), 2) for pid in server.worker_pids()]
+            yield Measurement("idle", figures, load, {"workers": len(weights), "pss_mb": weights})
+
+    async def media(self) -> AsyncIterator[Measurement]:
+        """Joined calls with audio from both sides."""
+        for calls in self._plan.media_calls:
+            with self._server() as server, self._peer(server, hold_seconds=None, media=True) as peer:
+                clicks = Clicks(server)
+                for _ in range(calls):
+                    clicks.click(next(self._calls))
+                    await asyncio.sleep(1 / _RAMP_PER_SECOND)
+                await clicks.answered()
+                await _wait_for(lambda peer=peer, calls=calls: peer.counters()["legs_up"] == 2 * calls)
+                await asyncio.sleep(self._plan.settle_seconds)
+                peer.reset()
+                before, meter = peer.counters(), Meter(server.pid, peer.pid)
+                await asyncio.sleep(self._plan.media_seconds)
+                load, after = meter.read(), peer.counters()
+                weights = [pss_mb(pid) for pid in server.worker_pids()]
+                peer.hang_up()
+                await _all_over(clicks, peer)
+                figures = [
+                    single("calls not joined", "", calls - after["legs_up"] // 2, below=0),
+                    single("CPU of a joined call", "% core", load.server * 100 / calls, below=0.8),
+                    *_media_figures(before, after),
+                    single("PSS of a worker, with its calls", "MB", sum(weights) / max(len(weights), 1)),
+                ]
+                details = {
+                    "workers": len(weights),
+                    "rtp_sent": after["rtp_sent"] - before["rtp_sent"],
+                    "rtp_received": after["rtp_received"] - before["rtp_received"],
+                    "rtp_duplicates": after["rtp_duplicates"] - before["rtp_duplicates"],
+                    "legs_reported": after["legs_reported"],
+                    **_story(clicks, peer, server),
+                }
+                yield Measurement(f"media, {calls} calls", figures, load, details)
+
+    async def rate(self) -> AsyncIterator[Measurement]:
+        """Clicks at an even rate, each call held for two seconds."""
+        for per_second in self._plan.rates:
+            with self._server() as server, self._peer(server, hold_seconds=_RATE_HOLD_SECONDS) as peer:
+                clicks = Clicks(server)
+                await asyncio.sleep(min(self._plan.settle_seconds, 1.0))
+                calls = [next(self._calls) for _ in range(round(per_second * self._plan.rate_seconds))]
+                meter = Meter(server.pid, peer.pid)
+                begun, latest = time.perf_counter(), 0.0
+                for number, call in enumerate(calls):
+                    early = begun + number / per_second - time.perf_counter()
+                    latest = max(latest, -early)
+                    await asyncio.sleep(max(early, 0.0))
+                    clicks.click(call)
+                await _all_over(clicks, peer)
+                load = meter.read()
+                cpu_ms = load.server * load.seconds * 1000 / len(calls)
+                figures = [*_call_figures(clicks, peer, calls, targets=False), single("CPU of a call", "ms", cpu_ms)]
+                details = {"workers": len(server.worker_pids()), "latest_click_ms": round(latest * 1000, 1)}
+                story = _story(clicks, peer, server)
+                yield Measurement(f"rate, {per_second} a second", figures, load, {**details, **story})
+
+    @contextmanager
+    def _server(self) -> Iterator[Server]:
+        with Server(self._new_folder()) as server:
+            yield server
+
+    def _peer(self, server: Server, *, hold_seconds: float | None, media: bool = False) -> Peer:
+        return Peer(self._program, *server.peer, server.folder, hold_seconds=hold_seconds, media=media)
+
+    def _new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._folder))
+
+
+MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
+    "latency": Bench.latency,
+    "workers": Bench.workers,
+    "idle": Bench.idle,
+    "media": Bench.media,
+    "rate": Bench.rate,
+}
+
+
+def _call_figures(clicks: Clicks, peer: Peer, calls: list[int], *, targets: bool = True) -> list[Figure]:
+    legs = peer.messages()
+    to_first, to_second, complete = [], [], 0
+    for call in calls:
+        first, second = legs.get((call, 1), _NO_LEG), legs.get((call, 2), _NO_LEG)
+        if "invite" in first.of:
+            to_first.append((first.of["invite"] - clicks.begun[call]) / _NS_PER_MS)
+        if "answer" in first.of and "invite" in second.of:
+            to_second.append((second.of["invite"] - first.of["answer"]) / _NS_PER_MS)
+        complete += first.complete and second.complete and clicks.answers.get(call) == "ok"
+    return [
+        spread("request to first INVITE", "ms", to_first, below=(2.5, 8.0) if targets else None),
+        spread("leg 1's 200 to leg 2's INVITE", "ms", to_second, below=(1.5, 6.0) if targets else None),
+        single(f"calls of {len(calls)} that failed", "", len(calls) - complete, below=0),
+    ]
+
+
+def _media_figures(before: dict[str, Any], after: dict[str, Any]) -> list[Figure]:
+    def more(name: str) -> int:
+        return int(after[name] - before[name])
+
+    legs = max(after["legs_up"], 1)
+    reported = after["reported_lost"] if after["legs_reported"] else None
+    return [
+        single("RTP packets lost from the server (sequence)", "", more("rtp_lost"), below=0),
+        single("RTP packets lost to the server (its RTCP)", "", reported, below=0),
+        # The edges of the time watched cut at most one packet of each leg.
+        single("RTP sent less received, per leg", "", abs(more("rtp_sent") - more("rtp_received")) / legs, below=1.0),
+        from_histogram("RTP jitter", after["jitter"]),
+        from_histogram("added delay", after["delay"]),
+    ]
+
+
+def _story(clicks: Clicks, peer: Peer, server: Server) -> dict[str, Any]:
+    """Return what went wrong, and what was sent twice."""
+    counters = peer.counters()
+    repeated = {name: counters[name] for name in ("invites_again", "answers_again", "byes_again") if counters[name]}
+    return {
+        **repeated,
+        **({"refused": clicks.refused[:_SHOWN_REFUSALS]} if clicks.refused else {}),
+        **({"server_log": server.log()[:_SHOWN_REFUSALS]} if server.log() else {}),
+    }
+
+
+async def _all_over(clicks: Clicks, peer: Peer) -> None:
+    """Wait until every request is answered and every leg is over, or will not be any more."""
+    await clicks.answered()
+    await _wait_for(lambda: _is_over(peer.counters()))
+
+
+def _is_over(counters: dict[str, Any]) -> bool:
+    return counters["invites"] <= counters["byes_answered"] + counters["byes_received"]
+
+
+async def _wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, for a while: what is missing then shows in the figures."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - the peer is asked, it does not call
+        await asyncio.sleep(_POLL_SECONDS)

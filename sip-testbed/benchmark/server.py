@@ -1,0 +1,122 @@
+"""The server that is measured: `click2call serve` with settings of its own, on loopback addresses of its own."""
+
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from testbed.process import Child, free_port, wait_until
+
+from benchmark.accounting import children
+
+_SIP_PORTS = range(15060, 15140)
+"""As many workers at most: 50 carry 100 calls, and the rest is for calls that are just ending or beginning."""
+_RTP_PORTS = range(20000, 20000 + 40 * len(_SIP_PORTS))
+_PEER_PORT = 6060
+_READY_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+_SETTINGS = """\
+[server]
+listen = "{address}:{port}"
+access_log = false
+[storage]
+database = "sqlite:///{folder}/records.db"
+recordings = "{folder}/recordings"
+[log]
+level = "warning"
+[sip]
+address = "{address}"
+ports = "{sip.start}-{last_sip}"
+rtp_ports = "{rtp.start}-{last_rtp}"
+[trunks.peer]
+proxy = "sip:{peer}:{peer_port}"
+[orgs.bench]
+country = "DE"
+trunk = "peer"
+caller_id = "+4930300000000"
+[orgs.bench.users.bench]
+password = "bench"
+"""
+
+
+class Server:
+    """Runs the server; a context manager.
+
+    Args:
+        folder: for its settings, records and log.
+
+    Attributes:
+        address: of its HTTP API, SIP and RTP.
+        port: of its HTTP API.
+        peer: address and UDP port that it sends INVITEs to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # All of 127/8 is loopback. Addresses by our process id meet no ports of anybody else.
+        host = f"{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
+        self.address = f"127.66.{host}"
+        self.peer = (f"127.67.{host}", _PEER_PORT)
+        self.port = free_port("tcp", self.address)
+        self._child: Child | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of its main process."""
+        assert self._child is not None  # noqa: S101 - asked for while it runs
+        return self._child.pid
+
+    def write_settings(self) -> Path:
+        """Write its settings file; return the path."""
+        settings = self.folder / "click2call.toml"
+        settings.write_text(
+            _SETTINGS.format(
+                address=self.address,
+                port=self.port,
+                folder=self.folder,
+                sip=_SIP_PORTS,
+                last_sip=_SIP_PORTS[-1],
+                rtp=_RTP_PORTS,
+                last_rtp=_RTP_PORTS[-1],
+                peer=self.peer[0],
+                peer_port=self.peer[1],
+            )
+        )
+        return settings
+
+    def __enter__(self) -> Self:
+        settings = self.write_settings()
+        program = str(Path(sys.executable).parent / "click2call")
+        child = Child([program, "serve", "--config", str(settings)], self.folder / "server.log", death_signal="TERM")
+        self._child = child
+        try:
+            wait_until(self._is_ready, _READY_SECONDS, lambda: f"no server: {child.log_tail()}", alive=child.death)
+        except BaseException:
+            child.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child is not None:
+            self._child.stop(_STOP_SECONDS)
+
+    def worker_pids(self) -> set[int]:
+        """Return the process ids of its workers, which are the children of its fork server."""
+        return {worker for child in children(self.pid) for worker in children(child)}
+
+    def log(self) -> list[str]:
+        """Return the lines of its log: warnings and worse."""
+        return (self.folder / "server.log").read_text(errors="replace").splitlines()
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.address}:{self.port}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False

@@ -1,0 +1,147 @@
+"""The parts of the user agent that decide alone: which URI is written, which redirect is followed.
+
+They come with pjsua2, of which nothing is started here.
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sipcore.domain.directory import SipHost
+from sipcore.sip.user_agent.accounts import sip_uri
+from sipcore.sip.user_agent.leg import is_same_trunk
+
+TRUNK = SipHost("trunk.example", 5070)
+ADDRESS = "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("at", "user", "written"),
+    [
+        (SipHost("127.0.0.1", 5060), "101", "sip:101@127.0.0.1:5060"),
+        (SipHost("trunk.example", 5070), "+12025550123", "sip:+12025550123@trunk.example:5070"),
+        (SipHost("127.0.0.1", 5060), "*43#", "sip:*43%23@127.0.0.1:5060"),
+        (SipHost("127.0.0.1", 5060, "tcp"), "101", "sip:101@127.0.0.1:5060;transport=tcp"),
+        (SipHost("127.0.0.1", 5060, "tls"), "", "sip:127.0.0.1:5060;transport=tls"),
+        (SipHost("127.0.0.1", 5060), "front.desk_1-a", "sip:front.desk_1-a@127.0.0.1:5060"),
+    ],
+)
+def test_a_sip_uri_is_written_of_checked_parts(at, user, written):
+    assert sip_uri(at, user) == written
+
+
+def test_an_address_stands_in_for_the_host_name():
+    assert sip_uri(TRUNK, "101", address=ADDRESS) == "sip:101@192.0.2.7:5070"
+
+
+INJECTIONS = [
+    "101@evil.example",
+    "101;transport=tcp",
+    "101?X-Evil=1",
+    "101\r\nX-Evil: 1",
+    "101\n",
+    "101\0",
+    "101%0d%0a",
+    "101 ",
+    "101>",
+    '"101"',
+    "101:secret",
+    "sip:101",
+    "101/",
+    "101,102",
+    "１０１",  # noqa: RUF001 - full-width digits are what is tried
+    "١٠١",
+]
+
+
+@pytest.mark.parametrize("user", INJECTIONS)
+def test_no_user_part_can_become_sip_syntax(user):
+    with pytest.raises(ValueError, match="not fit for a SIP URI"):
+        sip_uri(TRUNK, user)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "a b", "evil.example;lr", "evil.example?X=1", "a@b", "[::1]", "a\r\n", "host.\n", "a" * 254, "hôte"],
+)
+def test_no_host_can_become_sip_syntax(host):
+    with pytest.raises(ValueError, match="not fit for a SIP URI"):
+        sip_uri(SipHost(host, 5060), "101")
+    if host:
+        with pytest.raises(ValueError, match="not fit for a SIP URI"):
+            sip_uri(TRUNK, "101", address=host)
+
+
+@given(user=st.text(max_size=40))
+def test_whatever_is_written_has_one_user_one_host_and_no_more(user):
+    try:
+        written = sip_uri(TRUNK, user)
+    except ValueError:
+        return
+    assert written.endswith("@trunk.example:5070" if user else "sip:trunk.example:5070")
+    assert written.isascii()
+    assert written.count("@") == bool(user)
+    assert not set(written) & set(" \t\r\n\0;?<>\"'[]{}|\\^`,/&=$!~()")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "sip:102@trunk.example:5070",
+        "<sip:102@trunk.example:5070>",
+        "sip:+12025550123@192.0.2.7:5070",
+        "sip:102@TRUNK.example:5070;transport=udp",
+        "SIP:102@trunk.example:5070;transport=UDP",
+        "sip:*43%23@trunk.example:5070",
+        " <sip:102@trunk.example:5070> ",
+    ],
+)
+def test_a_redirect_to_another_number_of_the_same_trunk_is_followed(target):
+    assert is_same_trunk(target, TRUNK, ADDRESS)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "sip:102@evil.example:5070",
+        "sip:102@192.0.2.8:5070",
+        "sip:102@trunk.example.evil.example:5070",
+        "sip:102@eviltrunk.example:5070",
+        "sip:102@trunk.example",
+        "sip:102@trunk.example:5060",
+        "sip:102@trunk.example:50700",
+        "sip:102@trunk.example:5070;transport=tcp",
+        "sip:102@trunk.example:5070;maddr=192.0.2.8",
+        "sip:102@trunk.example:5070;transport=udp;maddr=192.0.2.8",
+        "sip:102@trunk.example:5070;lr",
+        "sip:102@trunk.example:5070?Replaces=1",
+        "sip:102@trunk.example:5070?Route=%3Csip:evil.example%3E",
+        "sip:102@evil.example@trunk.example:5070",
+        "sip:102:secret@trunk.example:5070",
+        "sip:102;phone-context=evil@trunk.example:5070",
+        "sip:trunk.example:5070",
+        "sip:@trunk.example:5070",
+        "sips:102@trunk.example:5070",
+        "tel:+12025550123",
+        '"Evil" <sip:102@trunk.example:5070>',
+        "<sip:102@trunk.example:5070>;q=0.5, <sip:103@evil.example>",
+        "sip:102@trunk.example:5070\r\nX-Evil: 1",
+        "sip:102@trunk.example:5070,sip:103@evil.example",
+        f"sip:{'1' * 41}@trunk.example:5070",
+        "sip:１０２@trunk.example:5070",  # noqa: RUF001 - full-width digits are what is tried
+        "sip:alice@trunk.example:5070",
+        "",
+    ],
+)
+def test_no_other_redirect_is_followed(target):
+    assert not is_same_trunk(target, TRUNK, ADDRESS)
+
+
+def test_a_redirect_without_a_port_means_5060():
+    assert is_same_trunk("sip:102@trunk.example", SipHost("trunk.example", 5060), ADDRESS)
+
+
+def test_a_redirect_of_a_tcp_trunk_must_name_tcp():
+    over_tcp = SipHost("trunk.example", 5070, "tcp")
+    assert is_same_trunk("sip:102@trunk.example:5070;transport=TCP", over_tcp, ADDRESS)
+    assert not is_same_trunk("sip:102@trunk.example:5070", over_tcp, ADDRESS)
