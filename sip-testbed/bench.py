@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmark.measurements import MEASUREMENTS, Bench, Plan
 from benchmark.peer import compile_peer
-from benchmark.report import Measurement, show, warning
+from benchmark.report import Measurement, show
 from testbed.process import TestbedError
 
 FULL = Plan()
@@ -61,8 +61,8 @@ async def measure(bench: Bench, names: list[str], *, as_json: bool) -> list[Meas
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         async for measurement in MEASUREMENTS[name](bench):
             found.append(measurement)
-            if measurement.disturbed:
-                print(warning(measurement), file=sys.stderr, flush=True)
+            for line in measurement.warnings:
+                print(line, file=sys.stderr, flush=True)
             if as_json:
                 print(measurement.json_line(), flush=True)
     return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,11 +29,11 @@ _NS_PER_MS = 1e6
 _WARM_GAP_SECONDS = 0.1
 _GAP_JITTER_SECONDS = 0.02
 _LATENCY_HOLD_SECONDS = 0.05
-_RATE_HOLD_SECONDS = 2.0
 _RAMP_PER_SECOND = 15.0
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
-_SHOWN_REFUSALS = 3
+_SHOWN = 3
+_WORKERS_SECONDS = 60.0
 _NO_LEG = LegTimes({})
 
 
@@ -52,6 +51,7 @@ class Plan:
         media_seconds: how long they are watched.
         rates: clicks per second, for each measurement.
         rate_seconds: for how long.
+        rate_hold_seconds: how long each of these calls is held.
     """
 
     latency_calls: int = 300
@@ -64,6 +64,7 @@ class Plan:
     media_seconds: float = 12.0
     rates: tuple[int, ...] = (20, 50)
     rate_seconds: float = 20.0
+    rate_hold_seconds: float = 2.0
 
 
 class Bench:
@@ -99,18 +100,27 @@ class Bench:
             await _all_over(clicks, peer)
             load = meter.read()
             figures = _call_figures(clicks, peer, measured)
-            yield Measurement("latency", figures, load, _story(clicks, peer, server))
+            yield Measurement("latency", figures, load, remarks=_remarks(clicks, peer, server))
 
     async def workers(self) -> AsyncIterator[Measurement]:
         """Workers started one after the other: how soon each is ready, and its memory while all run."""
         settings = Server(self._new_folder()).write_settings()
         meter = Meter()
         command = [sys.executable, "-m", "benchmark.workers", str(settings), str(self._plan.workers)]
-        tool = Path(__file__).parent.parent
-        done = await asyncio.to_thread(subprocess.run, command, cwd=tool, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise TestbedError(f"no worker started: {done.stderr.strip().splitlines()[-1:]}")
-        found = json.loads(done.stdout)
+        tool = await asyncio.create_subprocess_exec(
+            *command, cwd=Path(__file__).parent.parent, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            output, errors = await asyncio.wait_for(tool.communicate(), _WORKERS_SECONDS)
+        except TimeoutError:
+            raise TestbedError(f"the workers did not start and end within {_WORKERS_SECONDS:.0f} s") from None
+        finally:
+            if tool.returncode is None:
+                tool.kill()
+                await tool.wait()
+        if tool.returncode:
+            raise TestbedError(f"no worker started: {errors.decode().strip()}")
+        found = json.loads(output)
         weights = found["pss_mb"]
         figures = [
             spread("worker ready", "ms", found["ready_ms"], below=(50.0, 50.0)),
@@ -133,58 +143,60 @@ class Bench:
     async def media(self) -> AsyncIterator[Measurement]:
         """Joined calls with audio from both sides."""
         for calls in self._plan.media_calls:
-            with self._server() as server, self._peer(server, hold_seconds=None, media=True) as peer:
-                clicks = Clicks(server)
-                for _ in range(calls):
-                    clicks.click(next(self._calls))
-                    await asyncio.sleep(1 / _RAMP_PER_SECOND)
-                await clicks.answered()
-                await _wait_for(lambda peer=peer, calls=calls: peer.counters()["legs_up"] == 2 * calls)
-                await asyncio.sleep(self._plan.settle_seconds)
-                peer.reset()
-                before, meter = peer.counters(), Meter(server.pid, peer.pid)
-                await asyncio.sleep(self._plan.media_seconds)
-                load, after = meter.read(), peer.counters()
-                weights = [pss_mb(pid) for pid in server.worker_pids()]
-                peer.hang_up()
-                await _all_over(clicks, peer)
-                figures = [
-                    single("calls not joined", "", calls - after["legs_up"] // 2, below=0),
-                    single("CPU of a joined call", "% core", load.server * 100 / calls, below=0.8),
-                    *_media_figures(before, after),
-                    single("PSS of a worker, with its calls", "MB", sum(weights) / max(len(weights), 1)),
-                ]
-                details = {
-                    "workers": len(weights),
-                    "rtp_sent": after["rtp_sent"] - before["rtp_sent"],
-                    "rtp_received": after["rtp_received"] - before["rtp_received"],
-                    "rtp_duplicates": after["rtp_duplicates"] - before["rtp_duplicates"],
-                    "legs_reported": after["legs_reported"],
-                    **_story(clicks, peer, server),
-                }
-                yield Measurement(f"media, {calls} calls", figures, load, details)
+            yield await self._media(calls)
 
     async def rate(self) -> AsyncIterator[Measurement]:
-        """Clicks at an even rate, each call held for two seconds."""
+        """Clicks at an even rate, each call held for a while."""
         for per_second in self._plan.rates:
-            with self._server() as server, self._peer(server, hold_seconds=_RATE_HOLD_SECONDS) as peer:
-                clicks = Clicks(server)
-                await asyncio.sleep(min(self._plan.settle_seconds, 1.0))
-                calls = [next(self._calls) for _ in range(round(per_second * self._plan.rate_seconds))]
-                meter = Meter(server.pid, peer.pid)
-                begun, latest = time.perf_counter(), 0.0
-                for number, call in enumerate(calls):
-                    early = begun + number / per_second - time.perf_counter()
-                    latest = max(latest, -early)
-                    await asyncio.sleep(max(early, 0.0))
-                    clicks.click(call)
-                await _all_over(clicks, peer)
-                load = meter.read()
-                cpu_ms = load.server * load.seconds * 1000 / len(calls)
-                figures = [*_call_figures(clicks, peer, calls, targets=False), single("CPU of a call", "ms", cpu_ms)]
-                details = {"workers": len(server.worker_pids()), "latest_click_ms": round(latest * 1000, 1)}
-                story = _story(clicks, peer, server)
-                yield Measurement(f"rate, {per_second} a second", figures, load, {**details, **story})
+            yield await self._rate(per_second)
+
+    async def _media(self, calls: int) -> Measurement:
+        with self._server() as server, self._peer(server, hold_seconds=None, media=True) as peer:
+            clicks = Clicks(server)
+            for _ in range(calls):
+                clicks.click(next(self._calls))
+                await asyncio.sleep(1 / _RAMP_PER_SECOND)
+            await clicks.answered()
+            await _wait_for(lambda: peer.counters()["legs_up"] == 2 * calls)
+            await asyncio.sleep(self._plan.settle_seconds)
+            peer.reset()
+            before, meter = peer.counters(), Meter(server.pid, peer.pid)
+            await asyncio.sleep(self._plan.media_seconds)
+            load, after = meter.read(), peer.counters()
+            weights = [pss_mb(pid) for pid in server.worker_pids()]
+            peer.hang_up()
+            await _all_over(clicks, peer)
+            remarks = _remarks(clicks, peer, server)
+        figures = [
+            single("calls not joined", "", calls - after["legs_up"] // 2, below=0),
+            single("CPU of a joined call", "% core", load.server * 100 / calls, below=0.8),
+            *_media_figures(before, after),
+            single("PSS of a worker, with its calls", "MB", sum(weights) / max(len(weights), 1)),
+        ]
+        counted = ("rtp_sent", "rtp_received", "rtp_duplicates")
+        details = {"workers": len(weights), "legs_reported": after["legs_reported"]}
+        details |= {name: after[name] - before[name] for name in counted}
+        return Measurement(f"media, {calls} calls", figures, load, details, remarks)
+
+    async def _rate(self, per_second: int) -> Measurement:
+        with self._server() as server, self._peer(server, hold_seconds=self._plan.rate_hold_seconds) as peer:
+            clicks = Clicks(server)
+            await asyncio.sleep(min(self._plan.settle_seconds, 1.0))
+            calls = [next(self._calls) for _ in range(round(per_second * self._plan.rate_seconds))]
+            meter = Meter(server.pid, peer.pid)
+            begun, latest = time.perf_counter(), 0.0
+            for number, call in enumerate(calls):
+                early = begun + number / per_second - time.perf_counter()
+                latest = max(latest, -early)
+                await asyncio.sleep(max(early, 0.0))
+                clicks.click(call)
+            await _all_over(clicks, peer)
+            load = meter.read()
+            cpu_ms = load.server * load.seconds * 1000 / len(calls)
+            figures = [*_call_figures(clicks, peer, calls, targets=False), single("CPU of a call", "ms", cpu_ms)]
+            details = {"workers": len(server.worker_pids()), "latest_click_ms": round(latest * 1000, 1)}
+            remarks = _remarks(clicks, peer, server)
+        return Measurement(f"rate, {per_second} a second", figures, load, details, remarks)
 
     @contextmanager
     def _server(self) -> Iterator[Server]:
@@ -229,7 +241,7 @@ def _media_figures(before: dict[str, Any], after: dict[str, Any]) -> list[Figure
         return int(after[name] - before[name])
 
     legs = max(after["legs_up"], 1)
-    reported = after["reported_lost"] if after["legs_reported"] else None
+    reported = after["reported_lost"] if after["legs_reported"] == after["legs_up"] else None
     return [
         single("RTP packets lost from the server (sequence)", "", more("rtp_lost"), below=0),
         single("RTP packets lost to the server (its RTCP)", "", reported, below=0),
@@ -240,15 +252,15 @@ def _media_figures(before: dict[str, Any], after: dict[str, Any]) -> list[Figure
     ]
 
 
-def _story(clicks: Clicks, peer: Peer, server: Server) -> dict[str, Any]:
-    """Return what went wrong, and what was sent twice."""
+def _remarks(clicks: Clicks, peer: Peer, server: Server) -> list[str]:
+    """Say what went wrong, and what had to be sent twice."""
     counters = peer.counters()
-    repeated = {name: counters[name] for name in ("invites_again", "answers_again", "byes_again") if counters[name]}
-    return {
-        **repeated,
-        **({"refused": clicks.refused[:_SHOWN_REFUSALS]} if clicks.refused else {}),
-        **({"server_log": server.log()[:_SHOWN_REFUSALS]} if server.log() else {}),
-    }
+    again = [f"{name}: {counters[name]}" for name in ("invites_again", "answers_again", "byes_again") if counters[name]]
+    return [
+        *again,
+        *(f"the API said: {answer}" for answer in clicks.refused[:_SHOWN]),
+        *(f"the server's log: {line}" for line in server.log()[:_SHOWN]),
+    ]
 
 
 async def _all_over(clicks: Clicks, peer: Peer) -> None:
@@ -258,7 +270,7 @@ async def _all_over(clicks: Clicks, peer: Peer) -> None:
 
 
 def _is_over(counters: dict[str, Any]) -> bool:
-    return counters["invites"] <= counters["byes_answered"] + counters["byes_received"]
+    return bool(counters["invites"] <= counters["byes_answered"] + counters["byes_received"])
 
 
 async def _wait_for(condition: Callable[[], bool]) -> None:

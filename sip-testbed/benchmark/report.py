@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmark.accounting import Load, cpu_model
 
-BUSY_CORES = 0.1
+_BUSY_CORES = 0.1
 """Above this the rest of the machine spoils the figures."""
 _WIDTH = 140
 """Of the table where there is no terminal."""
@@ -61,17 +61,25 @@ class Measurement:
         figures: what it measured.
         load: what the machine did meanwhile.
         details: what helps to understand the figures.
+        remarks: what went wrong, in words.
     """
 
     name: str
     figures: Sequence[Figure]
     load: Load
     details: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     @property
-    def disturbed(self) -> bool:
-        """Whether other work on the machine makes the figures worse than they are."""
-        return self.load.other_cores > BUSY_CORES
+    def warnings(self) -> list[str]:
+        """What a reader of the figures should know, one line each."""
+        lines = [f"warning: {self.name}: {remark}" for remark in self.remarks]
+        if self.load.other_cores > _BUSY_CORES:
+            lines.append(
+                f"warning: {self.name}: other work took {self.load.other_cores:.2f} cores; "
+                "the figures are worse than on a quiet machine"
+            )
+        return lines
 
     def json_line(self) -> str:
         """Return it as one line of JSON."""
@@ -82,6 +90,7 @@ class Measurement:
                 "load": self.load.json(),
                 "machine": {"cores": os.cpu_count(), "cpu": cpu_model()},
                 "details": dict(self.details),
+                "remarks": list(self.remarks),
             }
         )
 
@@ -138,14 +147,6 @@ def show(measurements: Sequence[Measurement], to: TextIO) -> None:
             )
         table.add_section()
     Console(file=to, width=None if to.isatty() else _WIDTH).print(table)
-
-
-def warning(measurement: Measurement) -> str:
-    """Say that a measurement was disturbed."""
-    return (
-        f"warning: {measurement.name}: other work took {measurement.load.other_cores:.2f} cores; "
-        "the figures are worse than on a quiet machine"
-    )
 
 
 def _percentile(ranked: Sequence[float], part: float) -> float | None:

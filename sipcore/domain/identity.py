@@ -105,8 +105,13 @@ def plan_leg(
 
 
 def _to_contact(user: str, at: SipHost, caller: str | None, directory: Directory) -> LegPlan:
-    from_uri = f"<sip:{caller}@{directory.sip_address}>" if caller else _ANONYMOUS
+    from_uri = _name_addr(caller, directory.sip_address) if caller else _ANONYMOUS
     return LegPlan(user=user, at=at, trunk=None, from_uri=from_uri)
+
+
+def _name_addr(number: str, host: str) -> str:
+    """Write a SIP URI in angle brackets; `#` is no character of a user part (RFC 3261 section 25.1)."""
+    return f"<sip:{number.replace('#', '%23')}@{host}>"
 
 
 def _through_trunk(
@@ -135,7 +140,7 @@ def trunk_number(number: str, trunk: Trunk, organisation: Organisation, numbers:
 
 def _from_uri(shown: str | None, trunk: Trunk) -> str:
     if shown is not None and "from" in trunk.identity:
-        return f"<sip:{shown}@{trunk.proxy.host}>"
+        return _name_addr(shown, trunk.proxy.host)
     if trunk.username and "privacy" not in trunk.identity:
         return f"<sip:{trunk.username}@{trunk.proxy.host}>"
     return _ANONYMOUS
@@ -146,7 +151,7 @@ def _identity_headers(shown: str | None, trunk: Trunk) -> tuple[tuple[str, str],
     if shown is None:
         return ()
     withheld = "privacy" in trunk.identity
-    uri = f"<sip:{shown}@{trunk.proxy.host}>"
+    uri = _name_addr(shown, trunk.proxy.host)
     headers: list[tuple[str, str]] = []
     if "p-asserted-identity" in trunk.identity:
         headers.append(("P-Asserted-Identity", uri))

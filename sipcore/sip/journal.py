@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import socket
 from dataclasses import dataclass
+from typing import cast
 
 import sipmessage
 import structlog
@@ -135,9 +136,8 @@ class _Releaser(asyncio.DatagramProtocol):
         self.done = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.DatagramTransport):
-            raise TypeError("not a datagram transport")
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.DatagramTransport", transport)
         for dialog in self._dialogs.values():
             if dialog.answer:
                 self._say_bye(dialog)

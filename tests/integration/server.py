@@ -14,6 +14,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +53,19 @@ def free_port_range(count: int, start: int) -> int:
         else:
             return first
     raise RuntimeError("no free ports")
+
+
+@contextlib.contextmanager
+def kept_ports(count: int) -> Iterator[list[int]]:
+    """Give ports to which peers of the tests come and go; nobody else gets them in between.
+
+    `free_port` gives four neighbours, of which peers bind the first and media the last two: the second is held.
+    """
+    with contextlib.ExitStack() as stack:
+        ports = [free_port() for _ in range(count)]
+        for port in ports:
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", port + 1))
+        yield ports
 
 
 class Server:

@@ -452,7 +452,7 @@ def joined(server: Server, peers: Peers) -> Iterator[JoinedCall]:
         uid = server.dial("102", "301").json()["dial1"]
         worker = raw.answer_call()
         wait_until(lambda: server.records(uid=uid)[0]["joined_at"], PATIENCE, "not joined")
-        number = peers.phone.wait_for("answered", PATIENCE, call_id=uid)["call"]
+        number = peers.phone.wait_for("incoming", PATIENCE, call_id=uid)["call"]
         yield JoinedCall(uid, worker, raw, number)
         assert server.worker_pids() == workers
         assert server.records(uid=uid)[0]["ended_at"] is None

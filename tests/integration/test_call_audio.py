@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from server import Server
+from server import Server, kept_ports
 from testbed import audio, scenarios
 from testbed.phone import Phone, PhoneCall
-from testbed.process import TestbedError, free_port, wait_until
+from testbed.process import TestbedError, wait_until
 from testbed.sipp import Sipp
 
 TABLES = """
@@ -63,8 +63,11 @@ class Bed:
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    third, fourth, tcp = free_port(), free_port(), free_port("tcp")
-    with Phone("101", tone_hz=FIRST_HZ) as first, Phone("102", tone_hz=SECOND_HZ) as second:
+    with (
+        kept_ports(3) as (third, fourth, tcp),
+        Phone("101", tone_hz=FIRST_HZ) as first,
+        Phone("102", tone_hz=SECOND_HZ) as second,
+    ):
         tables = TABLES.format(tcp=tcp)
         for org in ("acme", "helga"):
             for number, port in ((101, first.port), (102, second.port), (103, third), (104, fourth)):
@@ -129,7 +132,10 @@ def wait_cadence(phone: Phone, call: int, bursts: int, *hz: float) -> list[audio
         ended = [segment for segment in found if segment.end < recording.seconds - 0.1]
         return ended if len(ended) >= bursts else None
 
-    return wait_until(heard, 15.0, lambda: f"{phone.extension} heard {audio.cadence(phone.recording(call), *hz)}")
+    def story() -> str:
+        return f"{phone.extension} heard {audio.cadence(phone.recording(call), *hz)}"
+
+    return wait_until(heard, 15.0, story, interval=0.2)
 
 
 def wait_ended(phone: Phone, call: int) -> float:
@@ -157,13 +163,13 @@ def test_the_ringback_of_the_organisations_country_is_heard_until_the_second_pho
     assert (one.length, two.length) == (pytest.approx(1.0, abs=0.15), pytest.approx(1.0, abs=0.15))
     assert two.start - one.start == pytest.approx(5.0, abs=0.3)
     # The second burst is on its way, and ends when the second phone answers.
-    wait_until(lambda: len(audio.cadence(bed.first.recording(us), 440, 480)) == 2, 10, "no second burst")
+    again = wait_until(
+        lambda: next(iter(audio.cadence(bed.first.recording(us), 440, 480)[1:]), None), 10, "no burst", interval=0.2
+    )
     recording = bed.first.recording(us)
-    again = audio.cadence(recording, 440, 480)[1]
     assert again.start - bursts[0].start == pytest.approx(6.0, abs=0.3)
     assert {round(tone.hz) for tone in audio.tone_at(recording, 0.5, 1.5)} == {440, 480}
     assert {round(tone.hz) for tone in audio.tone_at(bed.first.recording(de), one.start + 0.2, one.end - 0.2)} == {425}
-    assert not bed.second.hears(FIRST_HZ)
     bed.second.answer()
     hear_each_other(bed, us, call_of(bed.second, american["dial2"]).number)
     hear_each_other(bed, de, call_of(bed.second, german["dial2"]).number)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from server import Answer, Server
+from server import Answer, Server, kept_ports
 from testbed import scenarios
 from testbed.capture import UdpSink
 from testbed.kamailio import Kamailio
@@ -84,7 +85,6 @@ class Bed:
 
     server: Server
     second: Sipp
-    silent: Sipp
     peer_port: int
     trunk_port: int
     kamailio_port: int
@@ -92,19 +92,23 @@ class Bed:
 
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    peer_port, trunk_port, kamailio_port, closed_port = (free_port() for _ in range(4))
+    with kept_ports(4) as ports, Sipp(scenarios.answer(bye_after=50)) as second, Sipp("never_responds") as silent:
+        yield from _bed(tmp_path_factory.mktemp("server"), ports, second, silent)
+
+
+def _bed(folder: Path, ports: list[int], second: Sipp, silent: Sipp) -> Iterator[Bed]:
+    peer_port, trunk_port, kamailio_port, closed_port = ports
     trunks = {
         "trunked": (trunk_port, "udp"),
         "proxied": (kamailio_port, "udp"),
         "refused": (closed_port, "tcp"),
         "closed": (closed_port, "udp"),
     }
-    with Sipp(scenarios.answer(bye_after=50)) as second, Sipp("never_responds") as silent:
-        tables = ACME.format(peer=peer_port, second=second.port, silent=silent.port) + USER.format(org="acme")
-        for org, (port, transport) in trunks.items():
-            tables += TRUNK.format(org=org, port=port, transport=transport, second=second.port) + USER.format(org=org)
-        with Server(tmp_path_factory.mktemp("server"), tables) as server:
-            yield Bed(server, second, silent, peer_port, trunk_port, kamailio_port)
+    tables = ACME.format(peer=peer_port, second=second.port, silent=silent.port) + USER.format(org="acme")
+    for org, (port, transport) in trunks.items():
+        tables += TRUNK.format(org=org, port=port, transport=transport, second=second.port) + USER.format(org=org)
+    with Server(folder, tables) as server:
+        yield Bed(server, second, peer_port, trunk_port, kamailio_port)
 
 
 @pytest.fixture

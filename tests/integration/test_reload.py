@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,6 +210,27 @@ def test_a_trunk_that_is_gone_is_left_and_a_call_through_it_goes_on(bed: Bed) ->
         assert (refused.status, refused.json()["parameter"]) == (403, "dial2")
         assert bed.server.get("/readyz").json()["trunks"] == {}
         bed.trunk.wait_registered("trunkuser", 10.0, registered=False)
+
+
+def test_a_call_that_rings_while_its_trunk_goes_is_put_through_all_the_same(bed: Bed) -> None:
+    # A trunk that the worker has not used before, so that it cannot remember it.
+    passing = bed.trunk_table().replace("[trunks.main]", "[trunks.passing]")
+    bed.reload(passing + bed.organisation_table(trunk='trunk = "passing"'))
+    bed.agent.behave("ring")
+    try:
+        with ThreadPoolExecutor(1) as clicks:
+            rung = len(bed.agent.events("incoming"))
+            click = clicks.submit(bed.server.dial, "101", CUSTOMER)
+            bed.agent.wait_for("incoming", 10.0, nth=rung + 1)
+            bed.reload(bed.organisation_table(trunk=""))
+            bed.agent.answer()
+            answer = click.result().json()
+    finally:
+        bed.agent.behave("answer")
+    ends = call_of(bed.agent, answer["dial1"]), call_of(bed.customer, answer["dial2"])
+    bed.hear_each_other(*ends)
+    bed.customer.hang_up(ends[1].number)
+    assert bed.server.wait_record(answer["dial1"])["disposition"] == "answered"
 
 
 def test_a_trunks_new_account_is_used_while_a_call_of_the_old_one_goes_on(bed: Bed) -> None:

@@ -242,7 +242,7 @@ def test_when_a_worker_dies_both_far_ends_get_bye_and_the_next_call_works(server
     os.kill(dead, signal.SIGKILL)
 
     # A phone ends its call only when the BYE has the right tags.
-    number = next(each.number for each in peers.phone.calls() if each.call_id == first)
+    number = peers.phone.wait_for("incoming", PATIENCE, call_id=first)["call"]
     peers.phone.wait_for("ended", PATIENCE, call=number)
     wait_seen(peers.second, second, "BYE")
     record = wait_ended(server, first, "interrupted", "worker")

@@ -22,7 +22,7 @@ ADDRESS = "192.0.2.7"
         (SipHost("trunk.example", 5070), "+12025550123", "sip:+12025550123@trunk.example:5070"),
         (SipHost("127.0.0.1", 5060), "*43#", "sip:*43%23@127.0.0.1:5060"),
         (SipHost("127.0.0.1", 5060, "tcp"), "101", "sip:101@127.0.0.1:5060;transport=tcp"),
-        (SipHost("127.0.0.1", 5060, "tls"), "", "sip:127.0.0.1:5060;transport=tls"),
+        (SipHost("127.0.0.1", 5060, "tcp"), "", "sip:127.0.0.1:5060;transport=tcp"),
         (SipHost("127.0.0.1", 5060), "front.desk_1-a", "sip:front.desk_1-a@127.0.0.1:5060"),
     ],
 )

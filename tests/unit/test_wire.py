@@ -1,14 +1,15 @@
 """What the server and a worker say to each other survives the wire, and nothing else is taken from it."""
 
 import pickle
+from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipcore.domain.commands import LegPlan, PlaceLeg
-from sipcore.domain.directory import SipHost, Trunk
+from sipcore.domain.directory import IdentityHeader, NumberFormat, SipHost, Transport, Trunk
 from sipcore.domain.events import DigitPressed, LegEnded, WorkerLost
 from sipcore.sip import wire
 
@@ -16,11 +17,12 @@ PARENT_ONLY = {"PlaceLeg", "WorkerLost"}
 """A `PlaceLeg` travels inside a `PlaceLegAt`; the loss of a worker is noticed by the parent itself."""
 EVERY_TYPE = [kind for kind in wire._TYPES if kind.__name__ not in PARENT_ONLY]
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-ports = st.integers(1, 65535)
-hosts = st.builds(SipHost, texts, ports, st.sampled_from(["udp", "tcp", "tls"]))
-headers = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
+texts = st.text("aé+☎\0\r\n\"{", max_size=6)
+numbers = st.sampled_from([0, 1, 16, 5060, 65535, 2**31, -(2**31)])
+hosts = st.builds(SipHost, texts, numbers, st.sampled_from(get_args(Transport)))
+headers = st.lists(st.tuples(texts, texts), max_size=2).map(tuple)
 plans = st.builds(LegPlan, texts, hosts, st.none() | texts, texts, headers)
+identities = st.lists(st.sampled_from(get_args(IdentityHeader)), max_size=2)
 trunks = st.builds(
     Trunk,
     name=texts,
@@ -29,21 +31,26 @@ trunks = st.builds(
     username=texts,
     password=texts,
     realm=texts,
-    identity=st.lists(st.sampled_from(["from", "p-asserted-identity", "remote-party-id", "privacy"])).map(tuple),
+    number_format=st.sampled_from(get_args(NumberFormat)),
+    identity=identities.map(tuple),
+    register_seconds=numbers,
     any_caller_id=st.booleans(),
 )
+commands = st.builds(PlaceLeg, texts, plans)
+MESSAGES = {
+    wire.UseTrunk: st.builds(wire.UseTrunk, trunks, texts, st.none() | texts),
+    wire.PlaceLegAt: st.builds(wire.PlaceLegAt, commands, texts),
+}
+"""Types whose parts cannot be told from their annotations quickly."""
 st.register_type_strategy(str, texts)
-st.register_type_strategy(SipHost, hosts)
-st.register_type_strategy(Trunk, trunks)
-st.register_type_strategy(PlaceLeg, st.builds(PlaceLeg, texts, plans))
-# msgpack's integers have 64 bits.
-st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
+st.register_type_strategy(int, numbers)
 
 
 @pytest.mark.parametrize("kind", EVERY_TYPE, ids=lambda kind: kind.__name__)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_message_arrives_as_it_was_sent(kind, data):
-    message = data.draw(st.from_type(kind))
+    message = data.draw(MESSAGES.get(kind, st.from_type(kind)))
     received = wire.decode(wire.encode(message))
     assert type(received) is kind
     assert received == message
@@ -54,9 +61,8 @@ def test_every_message_of_both_directions_is_known():
     assert directions - PARENT_ONLY == {kind.__name__ for kind in EVERY_TYPE}
 
 
-@given(text=texts)
-def test_a_sip_message_of_64_kb_fits_into_a_datagram(text):
-    noted = wire.DialogNoted("a" * 32, text + "x" * 65000)
+def test_a_sip_message_of_64_kb_fits_into_a_datagram():
+    noted = wire.DialogNoted("a" * 32, "é" * 32500)
     assert len(wire.encode(noted)) < wire.MAX_DATAGRAM
 
 
@@ -102,15 +108,6 @@ def test_no_datagram_makes_anything_but_a_message_or_a_refusal(datagram):
 def test_a_message_that_was_cut_is_refused(datagram, cut):
     with pytest.raises(msgspec.DecodeError):
         wire.decode(datagram[:-cut])
-
-
-@pytest.mark.parametrize("raw", [b"Bes\xe4tzt", b"\xff\xfe", b"\xed\xa0\x80"])
-def test_what_a_far_end_writes_in_another_encoding_still_gets_through(raw):
-    # pjsua2 hands octets that are not UTF-8 over as lone surrogates (PEP 383).
-    text = raw.decode("utf-8", "surrogateescape")
-    ended = wire.decode(wire.encode(LegEnded("a", 486, text)))
-    assert (ended.leg, ended.sip_code) == ("a", 486)
-    assert wire.decode(wire.encode(wire.DialogNoted("a", f"SIP/2.0 200 {text}\r\n"))).leg == "a"
 
 
 def test_a_worker_lost_is_nothing_that_a_worker_can_say():

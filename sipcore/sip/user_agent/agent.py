@@ -53,7 +53,7 @@ class UserAgent:
         self._send = send
         self._endpoint = library.create_endpoint(settings.address, settings.sip_port)
         self._legs: dict[str, Leg] = {}
-        self._incoming: list[tuple[Any, int]] = []
+        self._incoming: list[Any] = []
         self._untidy = False
         self._to_protect: dict[str, Leg] = {}
         self._over: list[Leg] = []
@@ -105,8 +105,8 @@ class UserAgent:
         """Let PJSIP read what has arrived and run the timers that are due, then do what callbacks may not."""
         while self._endpoint.libHandleEvents(0) > 0:
             pass
-        for account, call_id in self._incoming:
-            self._refuse(account, call_id)
+        for call in self._incoming:
+            self._refuse(call)
         self._incoming.clear()
         self._report_released()
 
@@ -206,11 +206,11 @@ class UserAgent:
             self._protect_signalling()
 
     def _note_incoming(self, account: Any, call_id: int) -> None:
-        self._incoming.append((account, call_id))
+        # A call that has no object of its own when the callback returns is answered by pjsua2, with 500.
+        self._incoming.append(pj.Call(account, call_id))
 
-    def _refuse(self, account: Any, call_id: int) -> None:
+    def _refuse(self, call: Any) -> None:
         """Answer an INVITE to which no route leads; done here because pjsua2 aborts when it is done in the callback."""
-        call = pj.Call(account, call_id)
         parameters = pj.CallOpParam()
         parameters.statusCode = _NOT_FOUND
         if call.isActive():
