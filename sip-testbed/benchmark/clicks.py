@@ -72,7 +72,8 @@ class Clicks:
                 while part := await loop.sock_recv(connection, 4096):
                     received += part
             head, _, body = received.decode().partition("\r\n\r\n")
-            self.answers[call] = body.strip() if " 200 " in head.split("\r\n", 1)[0] else f"{head[:40]}: {body[:200]}"
+            status = head.partition("\r\n")[0]
+            self.answers[call] = body.strip() if " 200 " in status else f"{status}: {body.strip()}"
         except (OSError, TimeoutError) as error:
             self.answers[call] = repr(error)
         finally:

@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -228,7 +229,12 @@ def _call_figures(clicks: Clicks, peer: Peer, calls: list[int], *, targets: bool
             to_first.append((first.of["invite"] - clicks.begun[call]) / _NS_PER_MS)
         if "answer" in first.of and "invite" in second.of:
             to_second.append((second.of["invite"] - first.of["answer"]) / _NS_PER_MS)
-        complete += first.complete and second.complete and clicks.answers.get(call) == "ok"
+        # Leg 2 hangs up, never the server: a call that it ends by itself has failed.
+        complete += (
+            clicks.answers.get(call) == "ok"
+            and first.has("invite", "answer", "ack", "bye")
+            and second.has("invite", "answer", "ack", "bye-answered")
+        )
     return [
         spread("request to first INVITE", "ms", to_first, below=(2.5, 8.0) if targets else None),
         spread("leg 1's 200 to leg 2's INVITE", "ms", to_second, below=(1.5, 6.0) if targets else None),
@@ -258,9 +264,13 @@ def _remarks(clicks: Clicks, peer: Peer, server: Server) -> list[str]:
     again = [f"{name}: {counters[name]}" for name in ("invites_again", "answers_again", "byes_again") if counters[name]]
     return [
         *again,
-        *(f"the API said: {answer}" for answer in clicks.refused[:_SHOWN]),
-        *(f"the server's log: {line}" for line in server.log()[:_SHOWN]),
+        *_counted("the API said", clicks.refused),
+        *_counted("the server's log", server.complaints()),
     ]
+
+
+def _counted(where: str, lines: list[str]) -> list[str]:
+    return [f"{where}, {times} times: {line}" for line, times in Counter(lines).most_common(_SHOWN)]
 
 
 async def _all_over(clicks: Clicks, peer: Peer) -> None:

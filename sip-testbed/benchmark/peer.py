@@ -52,10 +52,9 @@ class LegTimes:
 
     of: dict[str, int]
 
-    @property
-    def complete(self) -> bool:
-        """Whether the leg was placed, answered, acknowledged, and hung up by either side."""
-        return {"invite", "answer", "ack"} <= self.of.keys() and not {"bye", "bye-answered"}.isdisjoint(self.of)
+    def has(self, *events: str) -> bool:
+        """Tell whether every one of these happened."""
+        return self.of.keys() >= set(events)
 
 
 class Peer:

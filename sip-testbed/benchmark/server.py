@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ _SIP_PORTS = range(15060, 15140)
 """As many workers at most: 50 carry 100 calls, and the rest is for calls that are just ending or beginning."""
 _RTP_PORTS = range(20000, 20000 + 40 * len(_SIP_PORTS))
 _PEER_PORT = 6060
+_LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\d\S* ")
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _SETTINGS = """\
@@ -110,9 +112,10 @@ class Server:
         """Return the process ids of its workers, which are the children of its fork server."""
         return {worker for child in children(self.pid) for worker in children(child)}
 
-    def log(self) -> list[str]:
-        """Return the lines of its log: warnings and worse."""
-        return (self.folder / "server.log").read_text(errors="replace").splitlines()
+    def complaints(self) -> list[str]:
+        """Return the lines of its log, which has only warnings and worse, each without its time and without a stack."""
+        lines = (self.folder / "server.log").read_text(errors="replace").splitlines()
+        return [_LOG_TIME.sub("", line) for line in lines if line[:1].strip() and not line.startswith("Traceback")]
 
     def _is_ready(self) -> bool:
         try:

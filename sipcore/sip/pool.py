@@ -27,7 +27,7 @@ from sipcore.sip.process import WorkerProcess
 from sipcore.sip.registrar import RegistrarClient
 from sipcore.sip.resolver import Resolver
 from sipcore.sip.starter import PoolSettings, WorkerStarter
-from sipcore.sip.wire import DialogNoted
+from sipcore.sip.wire import CommandFailed, DialogNoted
 
 _log = structlog.get_logger(__name__)
 
@@ -260,7 +260,7 @@ class WorkerPool:
         elif command.leg in self._of_leg:
             self._place(worker, command)
 
-    def _take_message(self, process: WorkerProcess, message: DialogNoted | LegEvent) -> None:
+    def _take_message(self, process: WorkerProcess, message: CommandFailed | DialogNoted | LegEvent) -> None:
         worker = self._workers[process.number]
         if isinstance(message, DialogNoted):
             dialog = worker.dialogs.get(message.leg)
@@ -268,6 +268,8 @@ class WorkerPool:
                 dialog.note(message)
         elif isinstance(message, LegEnded):
             self._take_leg_end(message)
+        elif isinstance(message, CommandFailed):
+            _log.warning("command failed", command=message.command, uid=message.leg, reason=message.reason)
         else:
             self._events.put_nowait(message)
 

@@ -129,6 +129,21 @@ class WorkerFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandFailed:
+    """A command could not be carried out, and nothing hangs on it.
+
+    Attributes:
+        command: which.
+        leg: UniqueID that it was about, or empty.
+        reason: the library's words.
+    """
+
+    command: str
+    leg: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DialogNoted:
     """One message of a leg's dialog, for the journal: its INVITE, or a response that carries a To tag.
 
@@ -158,13 +173,13 @@ class RegistrationAnswered:
 
 
 ToWorker = LegCommand | PlaceLegAt | UseTrunk | Register | DropTrunk | AllowPeers | Retire
-FromWorker = LegEvent | WorkerReady | WorkerFailed | DialogNoted | RegistrationAnswered
+FromWorker = LegEvent | WorkerReady | WorkerFailed | CommandFailed | DialogNoted | RegistrationAnswered
 
 _TYPES: tuple[type[Any], ...] = (
     HangUpLeg, BridgeLegs, PassAudio, PlayTone, StopPlaying, SendDigit,
     PlaceLegAt, UseTrunk, Register, DropTrunk, AllowPeers, Retire,
     LegPlaced, LegRang, LegEarlyMediaStarted, LegAnswered, LegEnded, DigitPressed,
-    WorkerReady, WorkerFailed, DialogNoted, RegistrationAnswered,
+    WorkerReady, WorkerFailed, CommandFailed, DialogNoted, RegistrationAnswered,
 )  # fmt: skip
 _DECODERS = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in _TYPES}
 _ENCODER = msgspec.msgpack.Encoder()

@@ -26,7 +26,7 @@ RINGBACK = tone(ToneKind.RINGBACK, "US")
 
 async def ended_once(world: World, leg: str) -> None:
     """Nothing follows the one end of a leg: another leg's whole life on the same port comes after it."""
-    other = await world.port.reserve(1)
+    other = await world.reserve(1)
     later = world.place(other, "refuses 486")
     await world.end_of(later)
     world.port.release(other)
@@ -143,6 +143,15 @@ async def test_a_refusal_comes_through_with_its_code(world: World, code: int) ->
     ended = await world.end_of(leg)
     assert (ended.sip_code, ended.ended_by) == (code, "remote")
     assert world.kinds(leg) == ["LegPlaced", "LegEnded"]
+    world.port.release(slots)
+
+
+async def test_a_refusal_in_another_encoding_comes_through(world: World) -> None:
+    slots = await world.port.reserve(1)
+    leg = world.place(slots, "refuses in latin-1")
+    ended = await world.end_of(leg)
+    assert (ended.sip_code, ended.ended_by) == (486, "remote")
+    assert ended.reason == "Bes\N{REPLACEMENT CHARACTER}tzt"
     world.port.release(slots)
 
 
@@ -277,7 +286,7 @@ async def test_a_leg_placed_on_released_slots_fails(world: World) -> None:
 
 
 async def test_a_worker_that_dies_takes_its_legs_with_it_in_one_event(world: World) -> None:
-    slots = await world.port.reserve(3)
+    slots = await world.reserve(3)
     up = await world.place_and_answer(slots)
     ringing = world.place(slots, "rings")
     await world.event(ringing, "LegRang")
@@ -295,7 +304,7 @@ async def test_a_worker_that_dies_takes_its_legs_with_it_in_one_event(world: Wor
 
 
 async def test_far_ends_of_a_dead_worker_are_released(world: World) -> None:
-    slots = await world.port.reserve(2)
+    slots = await world.reserve(2)
     up = await world.place_and_answer(slots)
     ringing = world.place(slots, "rings")
     await world.event(ringing, "LegRang")
@@ -318,7 +327,7 @@ async def test_other_workers_live_on_when_one_dies(world: World) -> None:
 
 
 async def test_slots_of_a_dead_worker_carry_nothing_and_harm_nothing(world: World) -> None:
-    slots = await world.port.reserve(2)
+    slots = await world.reserve(2)
     lost = await world.place_and_answer(slots)
     world.around.kill_worker(slots)
     await world.event(lost, "WorkerLost")
@@ -330,7 +339,7 @@ async def test_slots_of_a_dead_worker_carry_nothing_and_harm_nothing(world: Worl
 
 
 async def test_the_port_has_its_whole_capacity_again_after_a_death(world: World) -> None:
-    slots = await world.port.reserve(2)
+    slots = await world.reserve(2)
     leg = await world.place_and_answer(slots)
     world.around.kill_worker(slots)
     await world.event(leg, "WorkerLost")

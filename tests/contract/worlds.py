@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import os
 import pwd
+import re
 import signal
+import socket
+import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pytest
 from testbed.capture import UdpSink
 from testbed.phone import Behaviour, Phone, PhoneCall
-from testbed.process import free_port, wait_until
+from testbed.process import free_port, is_bound, wait_until
 from testbed.sipp import Sipp
 
 from sipcore.domain.commands import LegCommand, LegPlan, PlaceLeg
@@ -37,6 +40,7 @@ from sipcore.sip.fake import (
 from sipcore.sip.pool import WorkerPool
 from sipcore.sip.starter import PoolSettings
 
+ReservedT = TypeVar("ReservedT")
 WORKERS = 2
 LEGS_PER_WORKER = 4
 PATIENCE = 10.0
@@ -55,8 +59,8 @@ class Surroundings(Protocol):
     """What is around a port: far ends that do as they are told, and workers that can be killed."""
 
     def plan(self, behaviour: str) -> LegPlan:
-        """The INVITE to a far end that `answers`, `rings`, is `silent`, sends `early media`, `answers late` or
-        `refuses CODE`."""
+        """The INVITE to a far end that `answers`, `rings`, is `silent`, sends `early media`, `answers late`,
+        `refuses CODE`, or `refuses in latin-1`, with 486."""
         ...
 
     async def hang_up(self, leg: str) -> None: ...
@@ -133,12 +137,19 @@ class World:
     def kinds(self, leg: str) -> list[str]:
         return [type(event).__name__ for event in self.events_of(leg)]
 
+    async def reserve(self, legs: int) -> Slots:
+        """Reserve slots, after the death of a worker once another has taken its place."""
+        return await self._patiently(lambda: self.port.reserve(legs))
+
     async def reserve_all(self) -> list[Slots]:
         """Reserve everything there is; return when that could be done."""
+        return await self._patiently(self._reserve_workers)
+
+    async def _patiently(self, reserve: Callable[[], Awaitable[ReservedT]]) -> ReservedT:
         async with asyncio.timeout(PATIENCE):
             while True:
                 with contextlib.suppress(NoLegCapacityError):
-                    return await self._reserve_workers()
+                    return await reserve()
                 # A slot comes back with an event, or a little after the death of a worker, without one.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.02), self._news:
@@ -168,6 +179,7 @@ class FakeSurroundings:
         "silent": SILENT,
         "early media": EARLY_MEDIA_THEN_ANSWERS,
         "answers late": ANSWERS_LATE,
+        "refuses in latin-1": refuses(486, "Bes\N{REPLACEMENT CHARACTER}tzt"),
     }
 
     def __init__(self, port: FakeSipPort) -> None:
@@ -200,6 +212,33 @@ class FakeSurroundings:
         self._port.lose_worker(slots.worker)
 
 
+class Foreigner:
+    """A far end that refuses every call with a reason that is not UTF-8, which no library writes by itself."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._socket.sendto(b"stop", ("127.0.0.1", self.port))
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while (received := self._socket.recvfrom(65536))[0] != b"stop":
+            request, sender = received[0].decode(), received[1]
+            if request.startswith("INVITE "):
+                kept = re.findall(r"^(?:Via|From|Call-ID|CSeq):.*\r\n", request, re.MULTILINE)
+                to = re.findall(r"^To:.*", request, re.MULTILINE)[0].strip()
+                head = "".join(["SIP/2.0 486 Besätzt\r\n", *kept, f"{to};tag=1\r\nContent-Length: 0\r\n\r\n"])
+                self._socket.sendto(head.encode("latin-1"), sender)
+
+
 class RealPeers:
     """Software phones, a SIPp scenario and a silent socket."""
 
@@ -215,6 +254,7 @@ class RealPeers:
             for name, behaviour in _BEHAVIOURS.items()
         }
         self._late = Sipp("late_answer")
+        self._foreigner = Foreigner()
         self._silent = UdpSink()
 
     def plan(self, behaviour: str) -> LegPlan:
@@ -224,7 +264,12 @@ class RealPeers:
             return _plan("refuses", self._phones["refuses"].port)
         if behaviour in self._phones:
             return _plan(behaviour.partition(" ")[0], self._phones[behaviour].port)
-        return _plan("peer", self._late.port if behaviour == "answers late" else self._silent.port)
+        others = {
+            "answers late": self._late.port,
+            "refuses in latin-1": self._foreigner.port,
+            "silent": self._silent.port,
+        }
+        return _plan("peer", others[behaviour])
 
     async def hang_up(self, leg: str) -> None:
         phone, number = await self._call(leg)
@@ -243,7 +288,9 @@ class RealPeers:
         await asyncio.to_thread(phone.wait_digits, digits, PATIENCE, number)
 
     async def released(self, leg: str) -> None:
-        await asyncio.to_thread(wait_until, lambda: self._is_released(leg), PATIENCE, "the far end is still in the call")
+        await asyncio.to_thread(
+            wait_until, lambda: self._is_released(leg), PATIENCE, "the far end is still in the call"
+        )
 
     async def calls_seen(self) -> int:
         return await asyncio.to_thread(self._calls_seen)
@@ -255,6 +302,7 @@ class RealPeers:
 
     def start(self) -> None:
         self._silent.start()
+        self._foreigner.start()
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda peer: peer.start(), [*self._phones.values(), self._late]))
 
@@ -262,6 +310,7 @@ class RealPeers:
         with ThreadPoolExecutor() as threads:
             list(threads.map(lambda peer: peer.__exit__(None, None, None), [*self._phones.values(), self._late]))
         self._silent.stop()
+        self._foreigner.stop()
 
     async def _call(self, leg: str) -> tuple[Phone, int]:
         """Find the phone that a leg has reached; its own reports come a moment after the leg's."""
@@ -309,10 +358,18 @@ async def fake_world() -> AsyncIterator[World]:
         yield world
 
 
+def _free_rtp_ports(count: int) -> int:
+    """The first of so many free ports, below those that the test bed gives to its peers."""
+    for first in range(20000 + os.getpid() % 100 * 50, 26000 - count, count):
+        if not any(is_bound("udp", port) for port in range(first, first + count)):
+            return first
+    raise LookupError("no free ports for RTP")
+
+
 @contextlib.asynccontextmanager
 async def real_world() -> AsyncIterator[World]:
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    sip_port, rtp_port = free_port(), free_port()
+    sip_port, rtp_port = free_port(), _free_rtp_ports(16 * WORKERS)
     pool = WorkerPool(
         PoolSettings(
             address="127.0.0.1",

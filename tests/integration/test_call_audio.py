@@ -99,9 +99,9 @@ def call_of(phone: Phone, uid: str) -> PhoneCall:
     )
 
 
-def joined(bed: Bed, **parameters: object) -> tuple[dict[str, Any], int, int]:
+def joined(bed: Bed) -> tuple[dict[str, Any], int, int]:
     """Place a call from 101 to 102; return the reply and each phone's number of the call, once both hear the other."""
-    answer = bed.dial("101", "102", **parameters)
+    answer = bed.dial("101", "102")
     first, second = call_of(bed.first, answer["dial1"]), call_of(bed.second, answer["dial2"])
     hear_each_other(bed, first.number, second.number)
     return answer, first.number, second.number
@@ -214,10 +214,10 @@ def test_a_failed_second_leg_is_told_by_a_tone_and_the_first_is_released_within_
 @pytest.mark.parametrize("method", ["rfc4733", "info"])
 def test_digits_cross_in_both_directions_as_events(bed, method):
     _, first, second = joined(bed)
-    bed.first.send_digits("159*", method=method, call=first)
-    bed.second.wait_digits("159*", call=second)
-    bed.second.send_digits("0#D", method=method, call=second)
-    bed.first.wait_digits("0#D", call=first)
+    bed.first.send_digits("19*", method=method, call=first)
+    bed.second.wait_digits("19*", call=second)
+    bed.second.send_digits("0#", method=method, call=second)
+    bed.first.wait_digits("0#", call=first)
     for phone, call in ((bed.first, first), (bed.second, second)):
         assert {event["method"] for event in phone.events("digit", call=call)} == {"rfc4733"}
     hear_each_other(bed, first, second)
@@ -229,12 +229,11 @@ def test_hold_and_resume_keep_the_call_up_and_audio_comes_back(bed, holder):
     phone, call, other, other_call = bed.first, first, bed.second, second
     if holder == "second":
         phone, call, other, other_call = other, other_call, phone, call
-    for round_ in (1, 2):
-        phone.hold(call)
-        phone.wait_for("media", call=call, status="local_hold", nth=round_)
-        other.wait_heard(None, call=other_call)
-        phone.unhold(call)
-        hear_each_other(bed, first, second)
+    phone.hold(call)
+    phone.wait_for("media", call=call, status="local_hold")
+    other.wait_heard(None, call=other_call)
+    phone.unhold(call)
+    hear_each_other(bed, first, second)
     assert not bed.first.events("ended", call=first)
     assert not bed.second.events("ended", call=second)
     assert bed.server.records(uid=answer["dial1"])[0]["ended_at"] is None

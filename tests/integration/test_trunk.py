@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from testbed.sipp import Sipp, SipTrace
 CUSTOMER = "+13125550142"
 TONES = {"101": 500.0, "102": 700.0, "900": 900.0}
 USERS = {"trunkuser": "trunkpass", "named": "trunkpass", "wronguser": "right", "102": "pw102"}
+DEFAULT_PORT_HOST = f"127.77.{os.getpid() % 250}.1"
+"""An address of this run's own, where port 5060 is free."""
 REFRESHED_EVERY_SECONDS = 5
 """The shortest that the settings allow; a refresh is sent after three quarters of it."""
 
@@ -127,6 +130,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
             ("e164", scripted, {"number_format": "e164"}),
             ("national", scripted, {"number_format": "national"}),
             ("host_name", f"sip:localhost:{scripted_port}", {}),
+            ("default_port", f"sip:{DEFAULT_PORT_HOST}", {}),
             ("one_realm", scripted, {"realm": "right"}),
         ):
             tables += [trunk_table(name, proxy, **keys), organisation_table(name, _101=agent.uri)]
@@ -251,6 +255,16 @@ def test_a_redirect_away_from_the_trunk_is_not_followed(bed: Bed, host: str) -> 
         assert (answer["status"], answer["reason"]) == ("Fail", "Not connected")
         assert len(invites(peer, answer["dial1"])) == 1
         assert elsewhere.settle() == 0
+
+
+def test_a_redirect_from_the_default_port_to_another_is_not_followed(bed: Bed) -> None:
+    with UdpSink(host=DEFAULT_PORT_HOST) as elsewhere:
+        scenario = scenarios.redirect(f"sip:{CUSTOMER}@{elsewhere.address}")
+        with Sipp(scenario, host=DEFAULT_PORT_HOST, port=5060) as peer:
+            answer = bed.server.dial(CUSTOMER, "101", org="default_port").json()
+            assert (answer["status"], answer["reason"]) == ("Fail", "Not connected")
+            assert len(invites(peer, answer["dial1"])) == 1
+            assert elsewhere.settle() == 0
 
 
 # -- registration lost and regained

@@ -38,7 +38,14 @@ def invite(port=5070, leg=LEG, source=15060, transport="UDP"):
 
 
 def answer(
-    port=5070, code="200 OK", leg=LEG, *, routes=(), contact="sip:+12025550123@127.0.0.1", tag=";tag=b4", method="INVITE"
+    port=5070,
+    code="200 OK",
+    leg=LEG,
+    *,
+    routes=(),
+    contact="sip:+12025550123@127.0.0.1",
+    tag=";tag=b4",
+    method="INVITE",
 ):
     return lines(
         f"SIP/2.0 {code}",
@@ -117,7 +124,7 @@ class Peer(asyncio.DatagramProtocol):
         self._script = script
         self.story = []
         self.requests = []
-        self._came = asyncio.Condition()
+        self._news = asyncio.Event()
 
     def connection_made(self, transport):
         self._transport = transport
@@ -127,6 +134,7 @@ class Peer(asyncio.DatagramProtocol):
         request = sipmessage.Message.parse(data)
         self.requests.append((request, addr))
         self.story.append(request.method)
+        self._news.set()
         for code, method in self._script(self, request):
             if method == "INVITE":
                 text = answer(self.port, code, request.call_id)
@@ -137,6 +145,12 @@ class Peer(asyncio.DatagramProtocol):
                 reply.content_length = 0
                 text = str(bytes(reply), "utf-8")
             self._transport.sendto(text.encode(), addr)
+
+    async def got(self, count):
+        """Return when so many requests have come: the last of them may still wait to be read."""
+        while len(self.story) < count:
+            self._news.clear()
+            await self._news.wait()
 
 
 def agreeable(_peer, request):
@@ -212,7 +226,7 @@ async def test_a_leg_that_rang_is_cancelled_and_its_487_acknowledged(source):
 
     async with peer(script) as far, asyncio.timeout(1):
         await release([dialog_with(far, source, up=False)])
-        await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+        await far.got(2)
     assert far.story == ["CANCEL", "ACK"]
     ack = far.requests[1][0]
     # The ACK of a refusal belongs to the INVITE's own transaction (RFC 3261 section 17.1.1.3).
@@ -230,6 +244,7 @@ async def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_ended(sourc
 
     async with peer(script) as far, asyncio.timeout(1):
         await release([dialog_with(far, source, up=False)])
+        await far.got(3)
     assert far.story[0] == "CANCEL"
     assert set(far.story[1:]) == {"ACK", "BYE"}
     bye = next(request for request, _ in far.requests if request.method == "BYE")
@@ -248,7 +263,14 @@ async def test_ringing_goes_on_does_not_count_as_an_end(source, quick):
 
 async def test_noise_on_the_port_does_not_stop_the_release(source, quick):
     def script(peer, request):
-        for noise in (b"", b"\r\n\r\n", b"SIP/2.0 200 OK", b"SIP/2.0 x\r\n\r\n", b"SIP/2.0 200 OK\r\nVia\r\n\r\n", b"\xff"):
+        for noise in (
+            b"",
+            b"\r\n\r\n",
+            b"SIP/2.0 200 OK",
+            b"SIP/2.0 x\r\n\r\n",
+            b"SIP/2.0 200 OK\r\nVia\r\n\r\n",
+            b"\xff",
+        ):
             peer._transport.sendto(noise, source)
         peer._transport.sendto(b"SIP/2.0 200 OK\r\n\r\n", source)
         peer._transport.sendto(answer(leg="somebody else's").encode(), source)
@@ -261,7 +283,9 @@ async def test_noise_on_the_port_does_not_stop_the_release(source, quick):
 
 async def test_a_dialog_that_cannot_be_read_does_not_keep_the_others(source, quick):
     async with peer() as far, asyncio.timeout(1):
-        damaged = Dialog("x", source, ("127.0.0.1", far.port), "udp", invite(far.port, "x"), "SIP/2.0 200 OK\r\nTo\r\n\r\n")
+        damaged = Dialog(
+            "x", source, ("127.0.0.1", far.port), "udp", invite(far.port, "x"), "SIP/2.0 200 OK\r\nTo\r\n\r\n"
+        )
         await release([damaged, dialog_with(far, source, up=True)])
     assert far.story == ["BYE"]
 

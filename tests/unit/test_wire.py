@@ -17,7 +17,7 @@ PARENT_ONLY = {"PlaceLeg", "WorkerLost"}
 """A `PlaceLeg` travels inside a `PlaceLegAt`; the loss of a worker is noticed by the parent itself."""
 EVERY_TYPE = [kind for kind in wire._TYPES if kind.__name__ not in PARENT_ONLY]
 
-texts = st.text("aé+☎\0\r\n\"{", max_size=6)
+texts = st.text('aé+☎\0\r\n"{', max_size=6)
 numbers = st.sampled_from([0, 1, 16, 5060, 65535, 2**31, -(2**31)])
 hosts = st.builds(SipHost, texts, numbers, st.sampled_from(get_args(Transport)))
 headers = st.lists(st.tuples(texts, texts), max_size=2).map(tuple)

@@ -23,6 +23,7 @@ from sipcore.sip.user_agent.leg import Leg
 from sipcore.sip.user_agent.mixer import Mixer
 from sipcore.sip.wire import (
     AllowPeers,
+    CommandFailed,
     DropTrunk,
     FromWorker,
     PlaceLegAt,
@@ -77,11 +78,17 @@ class UserAgent:
 
     def execute(self, message: ToWorker) -> None:
         """Carry out one message of the parent; a leg that is already over is passed over in silence."""
+        try:
+            self._execute(message)
+        except pj.Error as error:
+            self._send(CommandFailed(type(message).__name__, getattr(message, "leg", ""), error.reason))
+        self._bury()
+
+    def _execute(self, message: ToWorker) -> None:
         if isinstance(message, PlaceLegAt):
             self._place(message)
         elif isinstance(message, HangUpLeg):
-            if message.leg in self._legs:
-                self._legs[message.leg].release()
+            self._hang_up(message.leg)
         elif isinstance(message, BridgeLegs):
             self._mixer.bridge(message.leg, message.other)
         elif isinstance(message, PassAudio):
@@ -96,6 +103,24 @@ class UserAgent:
         else:
             self._configure(message)
 
+    def _hang_up(self, uid: str) -> None:
+        leg = self._legs.get(uid)
+        if leg is None:
+            return
+        try:
+            leg.release()
+        except pj.Error as error:
+            # The library knows no such call any more: what is left of it here must not keep its slot.
+            leg.alive = False
+            self.ended(leg, LegEnded(uid, _SERVICE_UNAVAILABLE, error.reason, "network"))
+
+    def _bury(self) -> None:
+        """Delete the objects of ended legs, before a new leg can get the same call number of the library.
+
+        Deleting a `pj.Call` hangs up whatever call has its number then.
+        """
+        self._over.clear()
+
     @property
     def untidy(self) -> bool:
         """True when `tidy` has something to do."""
@@ -108,12 +133,12 @@ class UserAgent:
         for call in self._incoming:
             self._refuse(call)
         self._incoming.clear()
+        self._bury()
         self._report_released()
 
     def tidy(self) -> None:
         """Do what a change of legs asks for, and what may wait some milliseconds for the next leg's INVITE."""
         self._untidy = False
-        self._over.clear()
         self._mixer.run_clock_as_needed()
         for leg in self._to_protect.values():
             self._protect_media(leg)
@@ -123,8 +148,8 @@ class UserAgent:
 
     def hang_up_all(self) -> None:
         """Release every leg and every registration."""
-        for leg in list(self._legs.values()):
-            leg.release()
+        for uid in list(self._legs):
+            self._hang_up(uid)
         self._accounts.unregister_all()
 
     def report(self, message: FromWorker) -> None:
