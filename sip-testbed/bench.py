@@ -2,7 +2,7 @@
 """`make bench`: how fast the server is, measured from outside, with the machine's load beside each figure.
 
 Everything runs on loopback addresses and in a temporary directory, and ends with this program. A full run takes about
-three and a half minutes. What each figure means: docs/bench.md.
+three minutes. What each figure means: docs/bench.md.
 """
 
 # SPDX-License-Identifier: GPL-2.0-or-later
@@ -43,7 +43,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=list(MEASUREMENTS),
         help=f"some of {','.join(MEASUREMENTS)}",
     )
-    parser.add_argument("--quick", action="store_true", help="measure less, in about a minute: a look, not a result")
+    parser.add_argument("--quick", action="store_true", help="measure less, in under a minute: a look, no result")
     parser.add_argument(
         "--json", action="store_true", help="print each measurement as one JSON line; the table goes to standard error"
     )

@@ -1,7 +1,7 @@
 /* RTP (RFC 3550): a G.711 stream with one loud packet a second, and what came of it on the other leg.
  *
- * A server that mixes decodes and encodes anew, so nothing written into a packet crosses it; loudness does. The delay of
- * a marker is measured from its sending to the kernel's receive time of the packet that carries its first loud
+ * A server that mixes decodes and encodes anew, so nothing written into a packet crosses it; loudness does. The delay
+ * of a marker is measured from its sending to the kernel's receive time of the packet that carries its first loud
  * sample, plus the place of that sample in the packet.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later

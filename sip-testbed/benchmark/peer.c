@@ -86,7 +86,8 @@ static void tick(unsigned number)
             used[i] = used[--used_count];
         } else {
             sip_tick(leg, now);
-            if (media && leg->state == UP && leg->has_remote && (unsigned)leg->index % PACKET_TICKS == number % PACKET_TICKS)
+            int is_due = (unsigned)leg->index % PACKET_TICKS == number % PACKET_TICKS;
+            if (media && leg->state == UP && leg->has_remote && is_due)
                 media_send(leg);
         }
     }

@@ -86,7 +86,8 @@ static void respond(const struct request *request, const char *status, const cha
 {
     char message[2048];
     int length = text(message, sizeof message,
-                      "SIP/2.0 %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %s\r\nContent-Length: 0\r\n\r\n",
+                      "SIP/2.0 %s\r\nVia: %s\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %s\r\n"
+                      "Content-Length: 0\r\n\r\n",
                       status, request->via, request->from, to, request->call_id, request->cseq);
     send_message(message, length, server);
 }

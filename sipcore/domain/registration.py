@@ -12,6 +12,7 @@ from sipcore.domain.machine import Machine
 
 FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
+_MAX_DOUBLINGS = 10
 REFUSED_RETRY_SECONDS = 120.0
 """After 4xx and 6xx answers, which a wrong password or a blocked account gives: retried too, but slowly, as many
 registrars ban an address that insists."""
@@ -98,8 +99,9 @@ class Registration(Machine[RegistrationState]):
         self._enter(RegistrationState.FAILED, str(sip_code))
 
     def worker_lost(self, now: float) -> None:
-        """The process that held the registration died: another one registers at once."""
-        self._deadline = now
+        """The process that held the registration died: another one registers at once, and later when that dies too."""
+        self._deadline = now if self._failures == 0 else now + self._backoff()
+        self._failures += 1
         self._enter(RegistrationState.UNREGISTERED, "worker lost")
 
     def status(self) -> TrunkState:
@@ -110,4 +112,8 @@ class Registration(Machine[RegistrationState]):
         refused = 400 <= sip_code < 500 or sip_code >= 600  # noqa: PLR2004 - classes of RFC 3261 section 7.2
         if refused and sip_code not in _PASSING_REFUSALS:
             return REFUSED_RETRY_SECONDS
-        return float(min(FIRST_RETRY_SECONDS * 2**self._failures, MAX_RETRY_SECONDS))
+        return self._backoff()
+
+    def _backoff(self) -> float:
+        doublings = min(self._failures, _MAX_DOUBLINGS)
+        return float(min(FIRST_RETRY_SECONDS * 2**doublings, MAX_RETRY_SECONDS))

@@ -169,6 +169,7 @@ class FakeSipPort:
         self._last_worker = workers
         self._last_slots = 0
         self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._commanded = asyncio.Event()
 
     # What the service asks of every SIP port.
 
@@ -189,6 +190,7 @@ class FakeSipPort:
     def send(self, slots: Slots, command: LegCommand) -> None:
         """Carry a command out; for a leg that is over it does nothing."""
         self.commands.append((slots, command))
+        self._commanded.set()
         if isinstance(command, PlaceLeg):
             self._place(slots, command)
             return
@@ -288,6 +290,12 @@ class FakeSipPort:
     async def settled(self) -> None:
         """Wait until the reader has taken every event, and those that its commands caused."""
         await self._events.join()
+
+    async def commanded(self, command: LegCommand) -> None:
+        """Wait until a command was sent, for example by a timer of whoever uses the port."""
+        while command not in self.commands_for(command.leg):
+            self._commanded.clear()
+            await self._commanded.wait()
 
     @property
     def free_legs(self) -> int:

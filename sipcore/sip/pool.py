@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from sipcore.domain.commands import HangUpLeg, LegCommand, PlaceLeg
-from sipcore.domain.directory import Directory, SipHost
+from sipcore.domain.directory import Directory, SipHost, Trunk
 from sipcore.domain.errors import NoLegCapacityError, StartUpError
 from sipcore.domain.events import Event, LegEnded, LegEvent, WorkerLost
 from sipcore.domain.registration import TrunkState
@@ -89,6 +89,7 @@ class WorkerPool:
         self._settings = settings
         self._starter = WorkerStarter(settings)
         self._resolver = Resolver()
+        self._trunks: dict[str, Trunk] = {}
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._workers: dict[int, _Worker] = {}
         self._of_leg: dict[str, tuple[_Worker, _Reservation]] = {}
@@ -133,7 +134,8 @@ class WorkerPool:
 
     def configure(self, directory: Directory) -> None:
         """Take over trunks and peers; legs in progress keep what they were placed with."""
-        self._directory = directory
+        # Trunks that are gone are kept: a call that was accepted before may still have a leg to place through them.
+        self._trunks |= directory.trunks
         self._spawn_task(self._admit_peers(directory))
         self._registrar.configure(directory)
 
@@ -243,9 +245,8 @@ class WorkerPool:
             self._resolving.add(command.leg)
             self._spawn_task(self._resolve_and_place(worker, command))
             return
-        trunk = self._directory.trunks.get(command.plan.trunk) if command.plan.trunk is not None else None
-        if trunk is not None:
-            worker.process.send(wire.UseTrunk(trunk, address))
+        if command.plan.trunk is not None:
+            worker.process.send(wire.UseTrunk(self._trunks[command.plan.trunk], address))
         source = (self._settings.address, worker.process.settings.sip_port)
         worker.dialogs[command.leg] = journal.Dialog(command.leg, source, (address, at.port), at.transport)
         worker.process.send(wire.PlaceLegAt(command, address))

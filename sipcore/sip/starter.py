@@ -7,9 +7,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from sipcore.domain.errors import StartUpError
 from sipcore.sip import wire
 from sipcore.sip.process import OnExit, OnMessage, WorkerLauncher, WorkerProcess
+
+_log = structlog.get_logger(__name__)
 
 _READY_SECONDS = 5.0
 _FIRST_READY_SECONDS = 20.0
@@ -93,13 +97,18 @@ class WorkerStarter:
             birth = self._births[process] = _Birth(on_message, on_exit)
             try:
                 await process.start(self._launcher)
-                return process, await asyncio.wait_for(birth.ready, self._patience())
+                max_legs = await asyncio.wait_for(birth.ready, self._patience())
             except (StartUpError, TimeoutError, OSError) as error:
                 refused = str(error) or "a worker did not become ready in time"
                 self._births.pop(process, None)
                 process.kill()
                 await self.reap(process)
                 self.free_port(process)
+            else:
+                # What `allow` said while the process was starting did not reach it.
+                if process.settings.peers != self._peers:
+                    process.send(wire.AllowPeers(self._peers))
+                return process, max_legs
         raise StartUpError(refused)
 
     def allow(self, peers: tuple[str, ...]) -> None:
@@ -149,7 +158,10 @@ class WorkerStarter:
         if isinstance(message, wire.WorkerReady):
             birth.ready.set_result(message.max_legs)
         elif isinstance(message, wire.WorkerFailed):
-            birth.ready.set_exception(StartUpError(message.reason))
+            if birth.ready.done():
+                _log.error("worker failed", worker=process.number, pid=process.pid, reason=message.reason)
+            else:
+                birth.ready.set_exception(StartUpError(message.reason))
         else:
             birth.on_message(process, message)
 

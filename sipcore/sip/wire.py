@@ -119,7 +119,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """The worker could not start, and exits.
+    """The worker could not start, or cannot go on, and exits.
 
     Attributes:
         reason: in words, for example that its port is in use.

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import time
+import traceback
 
 import pjsua2 as pj
 
@@ -69,8 +70,12 @@ class _Worker:
             os._exit(1)
         self._watch_sip()
         self._send(wire.WorkerReady(library.max_legs()))
-        while not self._retiring:
-            self._turn(agent)
+        try:
+            while not self._retiring:
+                self._turn(agent)
+        except Exception:  # noqa: BLE001 - whatever it is, the parent logs it, and another worker takes the place
+            self._send(wire.WorkerFailed(traceback.format_exc()))
+            os._exit(1)
         self._say_farewell(agent)
         # Tearing PJSIP down in order would wait for its transactions; the kernel gives everything back at once.
         os._exit(0)

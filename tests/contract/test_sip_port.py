@@ -102,6 +102,21 @@ async def test_a_leg_keeps_its_slot_until_it_has_ended_and_was_released(world: W
     world.release(await world.reserve_all())
 
 
+async def test_the_slot_of_a_leg_is_free_once_its_end_is_told(world: World) -> None:
+    slots = await world.port.reserve(4)
+    # A phone carries no more legs than a worker, so one of them rings another.
+    ringing = world.place(slots, "rings")
+    legs = [await world.place_and_answer(slots) for _ in range(3)]
+    for _ in range(3):
+        leg = legs.pop(0)
+        world.send(slots, HangUpLeg(leg))
+        await world.end_of(leg)
+        legs.append(await world.place_and_answer(slots))
+    world.port.release(slots)
+    for leg in (ringing, *legs):
+        await world.end_of(leg)
+
+
 async def test_hanging_up_at_once_ends_the_call_attempt(world: World) -> None:
     slots = await world.port.reserve(1)
     leg = world.place(slots, "rings")

@@ -237,13 +237,22 @@ def test_a_redirect_to_the_same_trunk_is_followed_with_credentials(bed):
     assert record["disposition"] == "answered"
 
 
-def test_a_second_redirect_of_the_same_trunk_is_not_followed(bed, trunk):
-    proxy = trunk(scenarios.redirect(f"sip:{OTHER_NUMBER}@127.0.0.1:{bed.trunk_port}"))
-    leg = fail_of(bed, bed.server.dial(NUMBER, "102", org="trunked"), "Not connected", "trunked")
+def test_a_second_redirect_of_the_same_trunk_is_not_followed(bed):
+    proxy = f"127.0.0.1:{bed.kamailio_port}"
+    with (
+        Sipp(scenarios.redirect(f"sip:{OTHER_NUMBER}@{proxy}")) as first,
+        Sipp(scenarios.redirect(f"sip:+14045550177@{proxy}")) as second,
+        Sipp("answer") as third,
+        Kamailio(
+            PROXY_USERS,
+            port=bed.kamailio_port,
+            next_hops={"+1202": first.address, "+1303": second.address, "+1404": third.address},
+        ),
+    ):
+        leg = fail_of(bed, bed.server.dial(NUMBER, "102", org="proxied"), "Not connected", "proxied")
+        second.wait_for("ACK")
+        assert [len(hop.received("INVITE")) for hop in (first, second, third)] == [1, 1, 0]
     assert words_of(leg) == ("not_connected", 302, 23)
-    proxy.wait_for("ACK", count=2)
-    users = [trace.message.uri.user for trace in proxy.received("INVITE")]
-    assert users == [NUMBER, OTHER_NUMBER]
 
 
 @pytest.mark.parametrize(
@@ -270,6 +279,23 @@ def test_a_redirect_of_the_trunk_to_elsewhere_is_not_followed_and_nothing_reache
         assert [sink.settle() for sink in (here, there, trunk_port_there)] == [0, 0, 0]
     assert words_of(leg) == ("not_connected", 302, 23)
     assert len(proxy.received("INVITE")) == 1
+
+
+def test_a_target_elsewhere_that_hides_in_a_folded_header_is_not_followed_either(bed):
+    kept = ("Via:", "From:", "To:", "Call-ID:", "CSeq:")
+    with UdpSink(port=bed.trunk_port) as proxy, UdpSink() as elsewhere, ThreadPoolExecutor(1) as pool:
+        dialled = pool.submit(bed.server.dial, NUMBER, "102", org="trunked")
+        proxy.wait_count(1)
+        invite = proxy.packets()[0]
+        lines = [line for line in invite.data.decode().split("\r\n") if line.startswith(kept)]
+        contact = f"Contact: <sip:{OTHER_NUMBER}@127.0.0.1:{bed.trunk_port}>;q=0.1"
+        # A line that begins with a space goes on with the header before it (RFC 3261 section 7.3.1).
+        folded = f" , <sip:{OTHER_NUMBER}@{elsewhere.address}>;q=0.9"
+        answer = ["SIP/2.0 302 Moved", *lines, contact, folded, "Content-Length: 0", "", ""]
+        proxy.send("\r\n".join(answer).encode(), invite.source)
+        leg = fail_of(bed, dialled.result(60), "Not connected", "trunked")
+        assert elsewhere.settle() == 0
+    assert words_of(leg) == ("not_connected", 302, 23)
 
 
 @pytest.mark.parametrize(("code", "header"), [(401, "Authorization"), (407, "Proxy-Authorization")])

@@ -47,6 +47,7 @@ class MemoryStore:
         self.accepted, self.completed = [], []
         self.commands_when_accepted = []
         self.failures = {"accept": 0, "complete": 0}
+        self.asked = asyncio.Event()
         self.free = asyncio.Event()
         self.free.set()
         self._port = port
@@ -54,6 +55,7 @@ class MemoryStore:
 
     async def accept(self, record):
         self.commands_when_accepted.append(len(self._port.commands))
+        self.asked.set()
         await self.free.wait()
         self._fail("accept")
         self.accepted.append(record)
@@ -254,8 +256,7 @@ async def test_a_call_that_goes_on_for_ever_is_ended_by_its_limit():
 async def test_dial2_rings_no_longer_than_the_settings_say():
     async with running(customer=RINGS, ring_seconds=0.02) as site, asyncio.timeout(5):
         call = await site.settled_dial()
-        while HangUpLeg(call.uid2) not in site.port.commands_for(call.uid2):
-            await asyncio.sleep(0)
+        await site.port.commanded(HangUpLeg(call.uid2))
         await site.port.settled()
         assert site.port.living_legs == [call.uid1]
         record = await site.end(call)
@@ -381,8 +382,7 @@ async def test_a_request_that_is_cancelled_while_its_record_is_written_leaves_no
     async with running(organisation(max_calls=1)) as site:
         site.store.free.clear()
         dialling = asyncio.ensure_future(site.dial())
-        while not site.store.commands_when_accepted:
-            await asyncio.sleep(0)
+        await site.store.asked.wait()
         dialling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await dialling
@@ -491,8 +491,7 @@ async def test_a_request_that_is_being_accepted_at_shutdown_places_no_leg():
     async with running() as site:
         site.store.free.clear()
         dialling = asyncio.ensure_future(site.dial())
-        while not site.store.commands_when_accepted:
-            await asyncio.sleep(0)
+        await site.store.asked.wait()
         await site.engine.stop()
         site.store.free.set()
         call = await dialling
@@ -561,8 +560,7 @@ async def test_a_call_whose_worker_is_gone_before_its_first_invite_fails():
     async with running() as site:
         site.store.free.clear()
         dialling = asyncio.ensure_future(site.dial())
-        while not site.store.commands_when_accepted:
-            await asyncio.sleep(0)
+        await site.store.asked.wait()
         for worker in (1, 2):
             site.port.lose_worker(worker)
         site.store.free.set()

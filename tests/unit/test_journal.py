@@ -205,7 +205,8 @@ async def test_all_legs_of_a_worker_are_released_together(source):
     assert sorted({request.call_id for request, _ in two.requests}) == ["b", "c"]
 
 
-async def test_a_bye_that_nobody_answers_is_sent_again_and_then_given_up(source, quick):
+@pytest.mark.usefixtures("quick")
+async def test_a_bye_that_nobody_answers_is_sent_again_and_then_given_up(source):
     async with peer(lambda *_: []) as far, asyncio.timeout(1):
         await release([dialog_with(far, source, up=True)])
     assert set(far.story) == {"BYE"}
@@ -251,7 +252,8 @@ async def test_an_answer_that_crosses_the_cancel_is_acknowledged_and_ended(sourc
     assert bye.to_address.parameters["tag"] == "b4"
 
 
-async def test_ringing_goes_on_does_not_count_as_an_end(source, quick):
+@pytest.mark.usefixtures("quick")
+async def test_ringing_goes_on_does_not_count_as_an_end(source):
     def script(_peer, request):
         return [("200 OK", "CANCEL"), ("180 Ringing", "INVITE")] if request.method == "CANCEL" else []
 
@@ -261,7 +263,8 @@ async def test_ringing_goes_on_does_not_count_as_an_end(source, quick):
     assert set(far.story) == {"CANCEL"}
 
 
-async def test_noise_on_the_port_does_not_stop_the_release(source, quick):
+@pytest.mark.usefixtures("quick")
+async def test_noise_on_the_port_does_not_stop_the_release(source):
     def script(peer, request):
         for noise in (
             b"",
@@ -281,7 +284,8 @@ async def test_noise_on_the_port_does_not_stop_the_release(source, quick):
     assert far.story == ["BYE"]
 
 
-async def test_a_dialog_that_cannot_be_read_does_not_keep_the_others(source, quick):
+@pytest.mark.usefixtures("quick")
+async def test_a_dialog_that_cannot_be_read_does_not_keep_the_others(source):
     async with peer() as far, asyncio.timeout(1):
         damaged = Dialog(
             "x", source, ("127.0.0.1", far.port), "udp", invite(far.port, "x"), "SIP/2.0 200 OK\r\nTo\r\n\r\n"

@@ -49,8 +49,8 @@ INJECTIONS = [
     "sip:101",
     "101/",
     "101,102",
-    "１０１",  # noqa: RUF001 - full-width digits are what is tried
-    "١٠١",
+    "\uff11\uff10\uff11",
+    "\u0661\u0660\u0661",
 ]
 
 
@@ -128,7 +128,7 @@ def test_a_redirect_to_another_number_of_the_same_trunk_is_followed(target):
         "sip:102@trunk.example:5070\r\nX-Evil: 1",
         "sip:102@trunk.example:5070,sip:103@evil.example",
         f"sip:{'1' * 41}@trunk.example:5070",
-        "sip:１０２@trunk.example:5070",  # noqa: RUF001 - full-width digits are what is tried
+        "sip:\uff11\uff10\uff12@trunk.example:5070",
         "sip:alice@trunk.example:5070",
         "",
     ],

@@ -16,7 +16,7 @@ from sipcore.domain.commands import (
     StopPlaying,
 )
 from sipcore.domain.events import LegEnded
-from sipcore.sip.firewall import protect_ports, source_filter
+from sipcore.sip.firewall import ConnectionGuard, protect_ports, source_filter
 from sipcore.sip.user_agent import library
 from sipcore.sip.user_agent.accounts import Accounts
 from sipcore.sip.user_agent.leg import Leg
@@ -60,6 +60,7 @@ class UserAgent:
         self._over: list[Leg] = []
         self._releasing: dict[int, LegEnded] = {}
         self._has_tcp = False
+        self._guard = ConnectionGuard()
         self._peers = frozenset(settings.peers)
         self._placed_to: set[str] = set()
         self._accounts = Accounts(settings, send, self._note_incoming, self._account_in_use)
@@ -129,7 +130,9 @@ class UserAgent:
     def serve(self) -> None:
         """Let PJSIP read what has arrived and run the timers that are due, then do what callbacks may not."""
         while self._endpoint.libHandleEvents(0) > 0:
-            pass
+            if self._has_tcp:
+                # A connection that was accepted just now is read in the next round at the earliest.
+                self._guard.check()
         for call in self._incoming:
             self._refuse(call)
         self._incoming.clear()
@@ -228,7 +231,6 @@ class UserAgent:
             settings = self._settings
             library.create_transport(self._endpoint, pj.PJSIP_TRANSPORT_TCP, settings.address, settings.sip_port)
             self._has_tcp = True
-            self._protect_signalling()
 
     def _note_incoming(self, account: Any, call_id: int) -> None:
         # A call that has no object of its own when the callback returns is answered by pjsua2, with 500.
@@ -252,11 +254,17 @@ class UserAgent:
             self._protect_signalling()
 
     def _protect_signalling(self) -> None:
-        program = source_filter(self._peers | self._placed_to | {self._settings.address})
-        protect_ports([self._settings.sip_port], program)
+        admitted = self._peers | self._placed_to | {self._settings.address}
+        self._guard.allow(admitted)
+        protect_ports([self._settings.sip_port], source_filter(admitted))
 
     def _protect_media(self, leg: Leg) -> None:
         """Let RTP come only from where the far end said it would, so that nobody can take over a silent stream."""
-        if leg.alive and leg.audio is not None:
+        if not leg.alive or leg.audio is None:
+            return
+        try:
             port, addresses = leg.remote_media_addresses()
-            protect_ports([port, port + 1], source_filter(addresses))
+        except pj.Error:
+            # The stream ended after it was noted; a new one would be noted again.
+            return
+        protect_ports([port, port + 1], source_filter(addresses))

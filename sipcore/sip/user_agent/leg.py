@@ -23,6 +23,7 @@ from sipcore.sip.user_agent.accounts import sip_uri
 from sipcore.sip.wire import DialogNoted
 
 _Q850 = re.compile(r"^Reason\s*:[^\r\n]*\bQ\.850\s*;[^\r\n]*?\bcause\s*=\s*(\d{1,3})", re.IGNORECASE | re.MULTILINE)
+_CONTACT = re.compile(r"^(?:Contact|m)[ \t]*:[ \t]*([^\r\n]+?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _DTMF_DIGITS = frozenset("0123456789*#ABCD")
 _DEFAULT_DIGIT_MS = 160
 _RINGING = range(180, 190)
@@ -168,10 +169,15 @@ class Leg(pj.Call):
     def onCallRedirected(self, prm: Any) -> Any:  # noqa: N802 - pjsua2's name
         """Follow a redirect to the same trunk, once."""
         plan = self._plan
-        if plan.trunk is not None and not self._redirected and is_same_trunk(prm.targetUri, plan.at, self._address):
+        # `prm.targetUri` is printed as for a From header, without port, parameters and headers (RFC 3261 section
+        # 19.1.1), which are just what could lead elsewhere: so the response is read, and followed when it is no choice.
+        targets = _CONTACT.findall(_message_of(prm.e).partition("\r\n\r\n")[0])
+        if plan.trunk is None or self._redirected or len(targets) != 1:
+            return pj.PJSIP_REDIRECT_REJECT
+        if is_same_trunk(targets[0], plan.at, self._address):
             self._redirected = True
             return pj.PJSIP_REDIRECT_ACCEPT_REPLACE
-        return pj.PJSIP_REDIRECT_STOP
+        return pj.PJSIP_REDIRECT_REJECT
 
     def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
         """Refuse: a REFER would make this process dial what the far end names."""
