@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sipcore.domain.errors import StartUpError
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 WAL_LIMIT_PAGES = 4_000
 """Length of the write-ahead log (16 MB) at which a commit itself writes it back, whoever waits for that commit."""
@@ -119,10 +126,17 @@ class Database:
     def __init__(self, file: DatabaseFile, *, busy_timeout: float) -> None:
         self._file = file
         url = file.url(busy_timeout)
-        self._writes = _engine(url, ("foreign_keys = on",), poolclass=NullPool)
-        self.reads = _engine(url, ("query_only = on",), pool_size=2, max_overflow=0, pool_timeout=busy_timeout)
-        self._writer: AsyncConnection | None = None
+        self._writes = sa.create_engine(url.set(drivername="sqlite"), hide_parameters=True, poolclass=NullPool)
+        _set_pragmas(self._writes, "foreign_keys = on")
+        self.reads = create_async_engine(
+            url, hide_parameters=True, pool_size=2, max_overflow=0, pool_timeout=busy_timeout
+        )
+        _set_pragmas(self.reads.sync_engine, "query_only = on")
+        # One thread that a whole transaction is handed to at once: see ADR 4.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="record-writer")
+        self._writer: sa.Connection | None = None
         self._distrusted = False
+        self._closed = False
         self._opened: FileIdentity | None = None
         self._opened_wal: FileIdentity | None = None
 
@@ -134,27 +148,33 @@ class Database:
         """
         return self._file.identity() == self._opened
 
-    async def writer(self) -> AsyncConnection:
-        """Give the write connection; only one task may ask for it and use it.
+    async def write(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:
+        """Run `work` with the write connection, in its thread; only one task may do so at a time.
 
         Raises:
-            OSError, sqlalchemy.exc.SQLAlchemyError: the database cannot be opened.
+            OSError, sqlalchemy.exc.SQLAlchemyError: the database cannot be opened, or does not do the work.
         """
         if not self.is_current():
             await self._let_go_of_the_old_file()
         elif self._distrusted:
-            await self._drop_writer()
+            await self._in_thread(self._drop_writer)
+        return await self._in_thread(self._work, work, argument)
+
+    def _work(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:
         if self._writer is None:
             opened = self._file.identity()
-            self._writer = await self._writes.connect()
+            self._writer = self._writes.connect()
             # A first read makes SQLite open its write-ahead log.
-            await self._writer.exec_driver_sql("SELECT version_num FROM alembic_version")
-            await self._writer.rollback()
+            self._writer.exec_driver_sql("SELECT version_num FROM alembic_version")
+            self._writer.rollback()
             self._opened, self._opened_wal = opened, _identity(self._file.wal)
-        return self._writer
+        return work(self._writer, argument)
+
+    async def _in_thread(self, function: Callable[..., R], *arguments: object) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     def distrust_writer(self) -> None:
-        """Have the next `writer` open a fresh connection, because this one met a failure."""
+        """Have the next `write` open a fresh connection, because this one met a failure."""
         self._distrusted = True
 
     async def drop_readers(self) -> None:
@@ -167,22 +187,26 @@ class Database:
             await connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; doing it again changes nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._opened = None
-        await self._drop_writer()
+        await self._in_thread(self._drop_writer)
         await self.reads.dispose()
-        await self._writes.dispose()
+        self._writes.dispose()
+        self._thread.shutdown()
 
-    async def _drop_writer(self) -> None:
+    def _drop_writer(self) -> None:
         if self._writer is not None:
             connection, self._writer = self._writer, None
             # Not `close` alone, which would roll back first, and that may fail as the connection did.
-            await connection.invalidate()
-            await connection.close()
+            connection.invalidate()
+            connection.close()
         self._distrusted = False
 
     async def _let_go_of_the_old_file(self) -> None:
-        await self._drop_writer()
+        await self._in_thread(self._drop_writer)
         await self.drop_readers()
         # The log of the old file would be applied to the new one, which it corrupts
         # (sqlite.org/howtocorrupt.html, section 1.4). One that came with the new file is left alone.
@@ -197,11 +221,10 @@ def _identity(path: Path) -> FileIdentity:
     return status.st_dev, status.st_ino
 
 
-def _engine(url: sa.URL, pragmas: tuple[str, ...], **pool: object) -> AsyncEngine:
-    # hide_parameters: who called whom does not belong into the text of an error.
-    engine = create_async_engine(url, hide_parameters=True, **pool)
+def _set_pragmas(engine: sa.Engine, *own: str) -> None:
+    """Have every new connection of an engine set up."""
 
-    @sa.event.listens_for(engine.sync_engine, "connect")
+    @sa.event.listens_for(engine, "connect")
     def set_up(dbapi_connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
         cursor = dbapi_connection.cursor()
         for pragma in (
@@ -209,9 +232,7 @@ def _engine(url: sa.URL, pragmas: tuple[str, ...], **pool: object) -> AsyncEngin
             # A power cut may take the last commits with it, but never the database's consistency.
             "synchronous = normal",
             f"wal_autocheckpoint = {WAL_LIMIT_PAGES}",
-            *pragmas,
+            *own,
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-
-    return engine

@@ -95,8 +95,7 @@ class Writer:
 
     async def _commit(self, group: list[_Write]) -> None:
         try:
-            connection = await self._database.writer()
-            results = await connection.run_sync(_transaction, group)
+            results = await self._database.write(_transaction, group)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised at the callers, who wait for it
             if len(group) > 1 and not blames_the_database(error):
                 for write in group:

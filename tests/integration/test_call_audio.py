@@ -123,6 +123,10 @@ def wait_hears_only(phone: Phone, hz: float, call: int | None = None) -> None:
     wait_until(lambda: tones_heard() == [hz], 5.0, lambda: f"{phone.extension} hears {tones_heard()}, not {hz} alone")
 
 
+def tones_between(recording: audio.Recording, start: float, end: float) -> list[float]:
+    return sorted(tone.hz for tone in audio.tone_at(recording, start, end))
+
+
 def wait_cadence(phone: Phone, call: int, bursts: int, *hz: float) -> list[audio.Segment]:
     """Wait until so many bursts of a tone have come to their end; return all that were heard."""
 
@@ -168,8 +172,9 @@ def test_the_ringback_of_the_organisations_country_is_heard_until_the_second_pho
     )
     recording = bed.first.recording(us)
     assert again.start - bursts[0].start == pytest.approx(6.0, abs=0.3)
-    assert {round(tone.hz) for tone in audio.tone_at(recording, 0.5, 1.5)} == {440, 480}
-    assert {round(tone.hz) for tone in audio.tone_at(bed.first.recording(de), one.start + 0.2, one.end - 0.2)} == {425}
+    first = bursts[0]
+    assert tones_between(recording, first.start + 0.2, first.end - 0.2) == pytest.approx([440, 480], abs=2)
+    assert tones_between(bed.first.recording(de), one.start + 0.2, one.end - 0.2) == pytest.approx([425], abs=2)
     bed.second.answer()
     hear_each_other(bed, us, call_of(bed.second, american["dial2"]).number)
     hear_each_other(bed, de, call_of(bed.second, german["dial2"]).number)

@@ -130,6 +130,26 @@ def test_a_worker_lost_with_a_register_on_its_way_does_not_stop_it():
 def test_a_lost_worker_does_not_hasten_a_registrar_that_refuses():
     registration, now = failed(403)
     registration.worker_lost(now + 1)
-    assert registration.on_deadline(now + 1)
-    registration.answered(403, "Forbidden", 0, now + 2)
-    assert registration.next_deadline() == now + 2 + 120
+    assert due(registration, now + 3)
+    registration.answered(403, "Forbidden", 0, now + 4)
+    assert registration.next_deadline() == now + 4 + 120
+
+
+def test_workers_that_die_again_and_again_are_not_started_without_a_pause():
+    registration, now = registered(), 100.0
+    pauses = []
+    for _ in range(8):
+        registration.worker_lost(now)
+        pauses.append(registration.next_deadline() - now)
+        now = registration.next_deadline()
+        assert registration.on_deadline(now)
+    assert pauses == [0, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_success_makes_the_next_lost_worker_the_first():
+    registration = registered()
+    registration.worker_lost(100.0)
+    registration.on_deadline(100.0)
+    registration.answered(200, "OK", GRANTED, 101.0)
+    registration.worker_lost(150.0)
+    assert due(registration, 150.0)

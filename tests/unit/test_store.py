@@ -325,7 +325,7 @@ async def test_two_hundred_calls_at_once_are_all_written(store, path):
 async def test_writes_that_wait_share_one_commit(store):
     await store.accept(accepted())
     commits = []
-    sa.event.listen(store._database._writes.sync_engine, "commit", commits.append)
+    sa.event.listen(store._database._writes, "commit", commits.append)
     await asyncio.gather(*(store.accept(accepted()) for _ in range(50)))
     assert len(commits) == 1
 
