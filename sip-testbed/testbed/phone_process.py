@@ -360,6 +360,9 @@ class PhoneProcess:
         # Closing the recorder completes its file's header.
         call.recorder = None
         self._calls.pop(call.number, None)
+        if any(other.getId() == call.getId() for other in self._calls.values() if not other.ended):
+            # Deleting a pj.Call hangs up whatever call has its number by now: this one is left to the library.
+            call.this.disown()
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         heappush(self._timers, (time.monotonic() + seconds, next(self._timer_ids), action))

@@ -126,10 +126,16 @@ def _respond(
     return _send(text, **(_REPEATED if code >= 200 else {}), **attributes)
 
 
-def _okay(body: str = _NO_BODY, via: str = "[last_Via:]\n", cseq: str = "[last_CSeq:]", **attributes: str) -> str:
+def _okay(
+    body: str = _NO_BODY,
+    via: str = "[last_Via:]\n",
+    parties: str = "[last_From:]\n[last_To:]\n",
+    cseq: str = "[last_CSeq:]",
+    **attributes: str,
+) -> str:
     """Answer the request that came last, other than the first INVITE, with 200."""
     return _send(
-        f"SIP/2.0 200 OK\n{via}[last_From:]\n[last_To:]\n[last_Call-ID:]\n{cseq}\n"
+        f"SIP/2.0 200 OK\n{via}{parties}[last_Call-ID:]\n{cseq}\n"
         "Contact: <sip:peer@[local_ip]:[local_port];transport=[transport]>\n" + body,
         **attributes,
     )
@@ -276,7 +282,7 @@ def bye_race() -> Scenario:
         + _receive(keep, request="BYE")
         # Not repeated: SIPp sends nothing else while it waits for the answer to a message that it may repeat.
         + _request("BYE", 100, repeated=False)
-        + _okay(via="[$via]", cseq="CSeq: [$bye_cseq]")
+        + _okay(via="[$via]", parties=f"From: [$from]\nTo: [$to];tag={_TAG}\n", cseq="CSeq: [$bye_cseq]")
     )
     return _finish("bye_race", "its BYE crosses the other side's", steps)
 

@@ -172,7 +172,7 @@ class Call(Machine[CallState]):
         """End the call from outside.
 
         Args:
-            by: who wants it, for the record: `request` or `shutdown`.
+            by: who wants it, for the record: `request`, `shutdown`, or `error` (our own).
             now: the machine's time.
         """
         if self.state in (CallState.RELEASING, CallState.ENDED):

@@ -52,7 +52,7 @@ class CallRecord:
         ended_at: when the last leg was over, None while the call is in progress.
         disposition: of the whole call, None while in progress.
         ended_by: `dial1`, `dial2`, `request` (hung up through the API), `limit` (`max_call_seconds`), `worker` (died),
-            `shutdown` or `restart` (found unsettled at a start); None while in progress.
+            `shutdown`, `error` (ours), or `restart` (found unsettled at a start); None while in progress.
         recording_id: id of the recording, or None.
         legs: leg 1 and leg 2.
     """

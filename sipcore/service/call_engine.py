@@ -247,7 +247,7 @@ class CallEngine:
             commands = act(live.call, time.monotonic())
         except InvalidTransitionError:
             _log.exception("call in an impossible state; ended", call=live.call.terms.id)
-            commands = live.call.hang_up("shutdown", time.monotonic())
+            commands = live.call.hang_up("error", time.monotonic())
         for command in commands:
             self._execute(live, command)
         if live.call.ended:

@@ -136,14 +136,26 @@ class _Releaser(asyncio.DatagramProtocol):
         self.done = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # Neither asyncio's own transport (before Python 3.12) nor uvloop's derives from `DatagramTransport`.
         self._transport = cast("asyncio.DatagramTransport", transport)
         for dialog in self._dialogs.values():
-            if dialog.answer:
-                self._say_bye(dialog)
-            else:
-                self._open[dialog.leg] = (_encode(cancel_of(dialog.invite)), dialog.peer)
+            try:
+                self._begin(dialog)
+            except ValueError as error:
+                # What the far end sent decides what can be written; the other legs are none the worse for it.
+                _log.warning("far end not released", leg=dialog.leg, error=str(error))
+        self._finish_when_done()
         self.resend()
+
+    def _begin(self, dialog: Dialog) -> None:
+        if dialog.answer:
+            self._say_bye(dialog)
+        else:
+            self._open[dialog.leg] = (_encode(cancel_of(dialog.invite)), dialog.peer)
+
+    def _finish_when_done(self) -> None:
+        if not self._open:
+            self.done.set()
 
     def resend(self) -> None:
         for data, peer in self._open.values():
@@ -158,10 +170,14 @@ class _Releaser(asyncio.DatagramProtocol):
         if not text.startswith("SIP/2.0 "):
             return
         try:
-            answer = sipmessage.Message.parse(text.encode())
-        except ValueError:
-            _log.warning("unreadable answer while releasing", peer=addr)
-            return
+            self._take(text)
+        except (ValueError, KeyError, AttributeError) as error:
+            # The library parses a header when it is asked for.
+            _log.warning("unreadable answer while releasing", peer=addr, error=repr(error))
+        self._finish_when_done()
+
+    def _take(self, text: str) -> None:
+        answer = sipmessage.Message.parse(text.encode())
         dialog = self._dialogs.get(answer.call_id)
         if dialog is None or not isinstance(answer, sipmessage.Response) or answer.code < _FINAL:
             return
@@ -169,8 +185,6 @@ class _Releaser(asyncio.DatagramProtocol):
             self._open.pop(dialog.leg, None)
         elif answer.cseq.method == "INVITE":
             self._final_of_invite(dialog, answer, text)
-        if not self._open:
-            self.done.set()
 
     def _final_of_invite(self, dialog: Dialog, answer: sipmessage.Response, text: str) -> None:
         acknowledgement = in_dialog("ACK", dialog.invite, text)
@@ -179,7 +193,8 @@ class _Releaser(asyncio.DatagramProtocol):
             self._say_bye(dialog)
         else:
             invite = _parse_request(dialog.invite)
-            acknowledgement.uri, acknowledgement.via = invite.uri, invite.via[:1]
+            # It belongs to the INVITE's own transaction (section 17.1.1.3).
+            acknowledgement.uri, acknowledgement.via, acknowledgement.route = invite.uri, invite.via[:1], invite.route
             self._open.pop(dialog.leg, None)
         self._transport.sendto(_encode(acknowledgement), _next_hop(acknowledgement, dialog.peer))
         if dialog.leg in self._open:
@@ -204,11 +219,19 @@ async def _release_by_udp(dialogs: list[Dialog]) -> None:
 
 async def _release_by_tcp(dialogs: list[Dialog]) -> None:
     """The worker's connections are gone with it: a new one carries the requests (RFC 3261 section 18.1.1)."""
-    for dialog in dialogs:
-        request = in_dialog("BYE", dialog.invite, dialog.answer) if dialog.answer else cancel_of(dialog.invite)
-        host, port = _next_hop(request, dialog.peer)
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _LISTEN_SECONDS)
-        writer.write(_encode(request))
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+    results = await asyncio.gather(*(_send_by_tcp(dialog) for dialog in dialogs), return_exceptions=True)
+    for dialog, result in zip(dialogs, results, strict=True):
+        if isinstance(result, (OSError, ValueError)):
+            _log.warning("far end not released", leg=dialog.leg, error=str(result))
+        elif isinstance(result, BaseException):
+            raise result
+
+
+async def _send_by_tcp(dialog: Dialog) -> None:
+    request = in_dialog("BYE", dialog.invite, dialog.answer) if dialog.answer else cancel_of(dialog.invite)
+    host, port = _next_hop(request, dialog.peer)
+    _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _LISTEN_SECONDS)
+    writer.write(_encode(request))
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()

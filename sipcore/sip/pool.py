@@ -297,6 +297,7 @@ class WorkerPool:
         legs = tuple(leg for reservation in worker.reservations.values() for leg in reservation.legs)
         for leg in legs:
             self._of_leg.pop(leg, None)
+            self._resolving.discard(leg)
         if legs:
             self._events.put_nowait(WorkerLost(legs))
         if not worker.leaving and not self._closing:
@@ -305,10 +306,12 @@ class WorkerPool:
 
     async def _clear_up(self, process: WorkerProcess, dialogs: list[journal.Dialog]) -> None:
         await self._starter.reap(process)
-        if dialogs:
-            await journal.release(dialogs)
-        self._starter.free_port(process)
-        self._keep_warm()
+        try:
+            if dialogs:
+                await journal.release(dialogs)
+        finally:
+            self._starter.free_port(process)
+            self._keep_warm()
 
     async def _admit_peers(self, directory: Directory) -> None:
         addresses = [await self._resolver.resolve(at.host) for at in _hosts_of(directory)]

@@ -12,7 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
+import msgspec
+import structlog
+
 from sipcore.sip import entry, wire
+
+_log = structlog.get_logger(__name__)
 
 _REAP_SECONDS = 5.0
 
@@ -145,11 +150,18 @@ class WorkerProcess:
             except BlockingIOError:
                 return
             except ConnectionError:
-                datagram = b""
+                # It died with a command unread; this is told once, and before what it had still said.
+                continue
             if not datagram:
                 self._gone()
                 return
-            self._on_message(self, wire.decode(datagram))
+            try:
+                message = wire.decode(datagram)
+            except msgspec.DecodeError:
+                _log.exception("worker says what nobody understands; killed", worker=self.number)
+                self.kill()
+                return
+            self._on_message(self, message)
 
     def _gone(self) -> None:
         channel, self._channel = self._channel, None

@@ -195,7 +195,7 @@ def decode(datagram: bytes) -> Any:
     """Read one message.
 
     Raises:
-        msgspec.ValidationError: the datagram is not one of ours.
+        msgspec.DecodeError: the datagram is not one of ours.
     """
     name, body = _ENVELOPE.decode(datagram)
     decoder = _DECODERS.get(name)

@@ -13,6 +13,7 @@ from typing import Any
 import pjsua2 as pj
 
 from sipcore.domain.directory import SipHost, Transport, Trunk
+from sipcore.sip.user_agent.library import text_of
 from sipcore.sip.wire import RegistrationAnswered, UseTrunk, WorkerSettings
 
 MAX_ACCOUNTS = 8
@@ -52,7 +53,7 @@ class _Account(pj.Account):
     def onRegState(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
         """Pass the answer to a REGISTER on."""
         if self.report is not None:
-            self.report(prm.code, prm.reason, prm.expiration)
+            self.report(prm.code, text_of(prm.reason), prm.expiration)
 
     def onIncomingCall(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
         """Note the call; it is answered outside the callback, where pjsua2 allows it."""

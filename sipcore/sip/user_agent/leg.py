@@ -20,11 +20,15 @@ from sipcore.domain.events import (
     LegRang,
 )
 from sipcore.sip.user_agent.accounts import sip_uri
+from sipcore.sip.user_agent.library import text_of
 from sipcore.sip.wire import DialogNoted
 
 _Q850 = re.compile(r"^Reason\s*:[^\r\n]*\bQ\.850\s*;[^\r\n]*?\bcause\s*=\s*(\d{1,3})", re.IGNORECASE | re.MULTILINE)
-_CONTACT = re.compile(r"^(?:Contact|m)[ \t]*:[ \t]*([^\r\n]+?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_CONTACT = re.compile(r"^(?:Contact|m)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _DTMF_DIGITS = frozenset("0123456789*#ABCD")
+_UNKNOWN_DURATION = 0xFFFFFFFF
+"""PJSUA_UNKNOWN_DTMF_DURATION, which pjsua2 does not name. The wheel tells it for SIP INFO too, whatever it says."""
+_MAX_DIGIT_MS = 5000
 _DEFAULT_DIGIT_MS = 160
 _RINGING = range(180, 190)
 
@@ -43,6 +47,17 @@ def is_same_trunk(target: str, at: SipHost, address: str) -> bool:
     if match is None or match["host"].lower() not in (at.host.lower(), address):
         return False
     return int(match["port"] or 5060) == at.port and (match["transport"] or "udp").lower() == at.transport
+
+
+def contacts_of(answer: str) -> list[str]:
+    """Return the values of a response's Contact headers, its lines read as generously as PJSIP reads them.
+
+    PJSIP takes CR, LF and CR LF for the end of a line, and joins a line that begins with white space to the one before
+    it (RFC 3261 section 7.3.1): a Contact that it sees and we do not would be followed unchecked.
+    """
+    lines = re.sub(r"\r\n?", "\n", answer)
+    head = re.sub(r"\n[ \t]+", " ", lines.partition("\n\n")[0])
+    return [value.strip() for value in _CONTACT.findall(head)]
 
 
 class LegHost(Protocol):
@@ -163,15 +178,15 @@ class Leg(pj.Call):
         """Report a digit, whether it came as RFC 4733 event or as SIP INFO."""
         digit = prm.digit.upper()
         if digit in _DTMF_DIGITS:
-            duration = prm.duration if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO else 0
-            self._host.report(DigitPressed(self.uid, digit, min(max(duration, 0), 5000)))
+            told = prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO and prm.duration != _UNKNOWN_DURATION
+            self._host.report(DigitPressed(self.uid, digit, min(prm.duration, _MAX_DIGIT_MS) if told else 0))
 
     def onCallRedirected(self, prm: Any) -> Any:  # noqa: N802 - pjsua2's name
         """Follow a redirect to the same trunk, once."""
         plan = self._plan
         # `prm.targetUri` is printed as for a From header, without port, parameters and headers (RFC 3261 section
         # 19.1.1), which are just what could lead elsewhere: so the response is read, and followed when it is no choice.
-        targets = _CONTACT.findall(_message_of(prm.e).partition("\r\n\r\n")[0])
+        targets = contacts_of(_message_of(prm.e))
         if plan.trunk is None or self._redirected or len(targets) != 1:
             return pj.PJSIP_REDIRECT_REJECT
         if is_same_trunk(targets[0], plan.at, self._address):
@@ -208,7 +223,7 @@ class Leg(pj.Call):
         ended = LegEnded(
             self.uid,
             info.lastStatusCode,
-            info.lastReason,
+            text_of(info.lastReason),
             "local" if self._hung_up else _ended_by(event),
             int(match[1]) if match else None,
         )
@@ -221,9 +236,9 @@ def _message_of(event: Any) -> str:
         return ""
     body = event.body.tsxState
     if body.type == pj.PJSIP_EVENT_RX_MSG:
-        return str(body.src.rdata.wholeMsg)
+        return text_of(body.src.rdata.wholeMsg)
     if body.type == pj.PJSIP_EVENT_TX_MSG:
-        return str(body.src.tdata.wholeMsg)
+        return text_of(body.src.tdata.wholeMsg)
     return ""
 
 

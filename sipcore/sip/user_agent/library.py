@@ -19,6 +19,11 @@ _BRIDGE_HZ = 8000
 QUIET = 0
 
 
+def text_of(raw: str) -> str:
+    """Make text of what pjsua2 hands over: octets that are not UTF-8 come as lone surrogates, which nothing encodes."""
+    return raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def max_legs() -> int:
     """Ask the library how many calls it was built for (PJSUA_MAX_CALLS)."""
     return int(_C.pjsua_call_get_max_count())

@@ -48,9 +48,10 @@ class Mixer:
         self.listen(other, leg)
 
     def listen(self, source: str, sink: str) -> None:
-        """Let `sink` hear `source`."""
-        self._wanted.add((source, sink))
-        self._connect(source, sink)
+        """Let `sink` hear `source`, as long as both are there."""
+        if source in self._legs and sink in self._legs:
+            self._wanted.add((source, sink))
+            self._connect(source, sink)
 
     def play_tone(self, uid: str, tone: Tone) -> None:
         """Play a tone to a leg, in place of an earlier one, until it is stopped."""
