@@ -245,11 +245,10 @@ class WorkerPool:
             self._resolving.add(command.leg)
             self._spawn_task(self._resolve_and_place(worker, command))
             return
-        if command.plan.trunk is not None:
-            worker.process.send(wire.UseTrunk(self._trunks[command.plan.trunk], address))
+        trunk = self._trunks[command.plan.trunk] if command.plan.trunk is not None else None
         source = (self._settings.address, worker.process.settings.sip_port)
         worker.dialogs[command.leg] = journal.Dialog(command.leg, source, (address, at.port), at.transport)
-        worker.process.send(wire.PlaceLegAt(command, address))
+        worker.process.send(wire.PlaceLegAt(command, address, trunk))
 
     async def _resolve_and_place(self, worker: _Worker, command: PlaceLeg) -> None:
         address = await self._resolver.resolve(command.plan.at.host)

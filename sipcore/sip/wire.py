@@ -59,7 +59,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class UseTrunk:
-    """Have an account for a trunk, as it is now: sent before each leg through it, as a worker may have forgotten it.
+    """Have an account for a trunk, as it is now.
 
     Attributes:
         trunk: its settings, credentials included.
@@ -74,10 +74,17 @@ class UseTrunk:
 
 @dataclass(frozen=True, slots=True)
 class PlaceLegAt:
-    """Carry out a `PlaceLeg`; `address` is what the host of its plan resolved to."""
+    """Carry out a `PlaceLeg`.
+
+    Attributes:
+        command: the leg.
+        address: what the host of its plan resolved to.
+        trunk: the trunk that its plan names, as it is now: a worker may not know it yet, or may have forgotten it.
+    """
 
     command: PlaceLeg
     address: str
+    trunk: Trunk | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,8 @@ class UserAgent:
             if command.plan.at.transport == "tcp":
                 self._open_tcp()
             self._admit(message.address)
+            if message.trunk is not None:
+                self._accounts.use(UseTrunk(message.trunk, message.address))
             account = self._accounts.of(command.plan.trunk)
         except pj.Error as error:
             self._send(LegEnded(command.leg, _SERVICE_UNAVAILABLE, error.reason, "network"))
