@@ -126,13 +126,21 @@ class Database:
     def __init__(self, file: DatabaseFile, *, busy_timeout: float) -> None:
         self._file = file
         url = file.url(busy_timeout)
-        self._writes = sa.create_engine(url.set(drivername="sqlite"), hide_parameters=True, poolclass=NullPool)
+        # Made in the writing thread and used in the event loop's too, never in both at once.
+        self._writes = sa.create_engine(
+            url.set(drivername="sqlite"),
+            hide_parameters=True,
+            poolclass=NullPool,
+            connect_args={"check_same_thread": False},
+        )
         _set_pragmas(self._writes, "foreign_keys = on")
         self.reads = create_async_engine(
             url, hide_parameters=True, pool_size=2, max_overflow=0, pool_timeout=busy_timeout
         )
         _set_pragmas(self.reads.sync_engine, "query_only = on")
-        # One thread that a whole transaction is handed to at once: see ADR 4.
+        self._busy_timeout_ms = round(busy_timeout * 1000)
+        self._waits_ms = self._busy_timeout_ms
+        # Takes a whole transaction at once: see ADR 4.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="record-writer")
         self._writer: sa.Connection | None = None
         self._distrusted = False
@@ -160,6 +168,27 @@ class Database:
             await self._in_thread(self._drop_writer)
         return await self._in_thread(self._work, work, argument)
 
+    def write_here(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:
+        """Run `work` with the write connection in the caller's thread, without waiting for anybody's lock.
+
+        Only while no `write` is under way. The caller's thread is the event loop's: see ADR 4.
+
+        Raises:
+            OSError, sqlalchemy.exc.SQLAlchemyError: it cannot be done here and now; nothing was written.
+        """
+        if self._writer is None or self._distrusted or not self.is_current():
+            raise BlockingIOError("the write connection has to be opened first")
+        self._wait_for_locks(self._writer, 0)
+        return work(self._writer, argument)
+
+    def _wait_for_locks(self, connection: sa.Connection, milliseconds: int) -> None:
+        if self._waits_ms != milliseconds:
+            # Beside SQLAlchemy, which would begin a transaction for it.
+            driver = connection.connection.driver_connection
+            if driver is not None:
+                driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self._waits_ms = milliseconds
+
     def _work(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:
         if self._writer is None:
             opened = self._file.identity()
@@ -168,6 +197,8 @@ class Database:
             self._writer.exec_driver_sql("SELECT version_num FROM alembic_version")
             self._writer.rollback()
             self._opened, self._opened_wal = opened, _identity(self._file.wal)
+            self._waits_ms = self._busy_timeout_ms
+        self._wait_for_locks(self._writer, self._busy_timeout_ms)
         return work(self._writer, argument)
 
     async def _in_thread(self, function: Callable[..., R], *arguments: object) -> R:

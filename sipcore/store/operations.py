@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,8 +20,6 @@ CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name != 
 LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
 """Fields of a leg that are columns of `legs`, by the same names."""
 
-Row = dict[str, Any]
-
 
 def _overwriting(insert: Callable[[sa.Table], Any]) -> sa.Insert:
     """Insert a call, or write over the one with the same id; each dialect has an insert of its own that can."""
@@ -30,15 +29,58 @@ def _overwriting(insert: Callable[[sa.Table], Any]) -> sa.Insert:
     return upsert
 
 
-_INSERT_CALLS = sa.insert(calls)
-_INSERT_LEGS = sa.insert(legs)
+Row = dict[str, Any]
+
+
+class _PlainInsert:
+    """An INSERT that is compiled once, for rows that have a value for every column.
+
+    A record's first write stands between the request and the first INVITE: what SQLAlchemy does anew for each execution
+    (the cache key, the context, the processors) takes as long there as the database.
+    """
+
+    def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
+        self._names = [column.name for column in table.columns]
+        compiled = sa.insert(table).compile(dialect=dialect, column_keys=self._names)
+        self._sql = str(compiled)
+        self._processors = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns]
+
+    def run(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
+        """Insert rows.
+
+        Raises:
+            sqlalchemy.exc.StatementError: a value is not fit for its column.
+        """
+        try:
+            values = [self._values(row) for row in rows]
+        except ValueError as error:
+            raise sa.exc.StatementError(str(error), self._sql, None, error) from error
+        connection.exec_driver_sql(self._sql, values)
+
+    def _values(self, row: Row) -> tuple[Any, ...]:
+        return tuple(
+            row[name] if process is None else process(row[name])
+            for name, process in zip(self._names, self._processors, strict=True)
+        )
+
+
+@lru_cache(maxsize=4)
+def _insert_calls(dialect: sa.Dialect) -> _PlainInsert:
+    return _PlainInsert(calls, dialect)
+
+
+@lru_cache(maxsize=4)
+def _insert_legs_into(dialect: sa.Dialect) -> _PlainInsert:
+    return _PlainInsert(legs, dialect)
+
+
 _OVERWRITE_CALLS = {"sqlite": _overwriting(sqlite.insert), "postgresql": _overwriting(postgresql.insert)}
 _DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
 
 
 def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     """Insert calls and their legs."""
-    connection.execute(_INSERT_CALLS, _call_rows(records))
+    _insert_calls(connection.dialect).run(connection, _call_rows(records))
     _insert_legs(connection, records)
 
 
@@ -81,7 +123,7 @@ def _insert_legs(connection: sa.Connection, records: Sequence[CallRecord]) -> No
         for position, leg in enumerate(record.legs, start=1)
     ]
     if rows:
-        connection.execute(_INSERT_LEGS, rows)
+        _insert_legs_into(connection.dialect).run(connection, rows)
 
 
 def _call_rows(records: Sequence[CallRecord]) -> list[Row]:

@@ -37,7 +37,7 @@ class SqlRecordStore:
         Raises:
             StoreUnavailableError: nothing was written, or a record with this id exists.
         """
-        await self._writer.write(operations.accept, record)
+        await self._writer.write_at_once(operations.accept, record)
 
     async def complete(self, record: CallRecord) -> None:
         """Write the record over what is stored of it; insert it when nothing is. Doing it again changes nothing.

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 import structlog
@@ -80,6 +80,23 @@ class Writer:
         result: R = await write.done
         return result
 
+    async def write_at_once(self, operation: Operation[A, R], argument: A) -> R:
+        """Write without a detour through the writing thread when nobody else is writing; else as `write`.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        if not self._closed and (self._drain is None or self._drain.done()):
+            try:
+                result = self._database.write_here(_run_alone, (operation, argument))
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                # Locked by another program, or anything worse: the writing thread may wait, open anew, and tell.
+                _log.debug("write left to the writing thread", reason=str(error))
+            else:
+                self._count(1)
+                return cast("R", result)
+        return await self.write(operation, argument)
+
     async def close(self) -> None:
         """Finish what is queued."""
         self._closed = True
@@ -121,6 +138,12 @@ class Writer:
         except sa.exc.SQLAlchemyError as error:
             # No record is lost: the log grows until the next attempt, or until a commit writes it back itself.
             _log.warning("database checkpoint failed", error=str(error))
+
+
+def _run_alone(connection: sa.Connection, work: tuple[Operation[Any, Any], object]) -> object:
+    operation, argument = work
+    with connection.begin():
+        return operation(connection, [argument])
 
 
 def _transaction(connection: sa.Connection, group: list[_Write]) -> list[object]:

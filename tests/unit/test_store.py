@@ -6,6 +6,7 @@ import itertools
 import random
 import sqlite3
 import uuid
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -326,7 +327,7 @@ async def test_writes_that_wait_share_one_commit(store):
     await store.accept(accepted())
     commits = []
     sa.event.listen(store._database._writes, "commit", commits.append)
-    await asyncio.gather(*(store.accept(accepted()) for _ in range(50)))
+    await asyncio.gather(*(store.complete(accepted()) for _ in range(50)))
     assert len(commits) == 1
 
 
@@ -343,13 +344,33 @@ async def test_one_bad_row_does_not_take_its_group_with_it(store):
 
 
 async def test_an_accept_whose_request_was_given_up_before_its_turn_is_not_written(store):
-    given_up, kept = accepted(), accepted()
+    first, given_up, kept = accepted(), accepted(), accepted()
+    await store.accept(accepted())
+    # What is being written already makes the others wait their turn.
+    writing = asyncio.create_task(store.complete(first))
+    await asyncio.sleep(0)
     task = asyncio.create_task(store.accept(given_up))
     await asyncio.sleep(0)
     task.cancel()
     await store.accept(kept)
+    await writing
     assert await store.get("acme", given_up.id) is None
     assert await store.get("acme", kept.id) == kept
+
+
+async def test_an_accept_that_has_to_wait_for_another_programs_lock_leaves_the_event_loop_free(store, path):
+    await store.accept(accepted())
+    record, turns = accepted(), 0
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        accepting = asyncio.create_task(store.accept(record))
+        for turns in range(1, 6):  # noqa: B007 - counted as proof
+            await asyncio.wait_for(store.ping(), 1)
+        assert not accepting.done()
+        other.execute("COMMIT")
+        await accepting
+    assert turns == 5
+    assert await store.get("acme", record.id) == record
 
 
 async def test_a_long_read_does_not_delay_a_write(store):

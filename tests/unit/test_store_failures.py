@@ -158,7 +158,7 @@ async def test_a_damaged_file_refuses_reads_until_it_is_mended_in_place(store, p
 async def test_a_write_connection_that_is_stuck_is_replaced(store):
     await store.accept(a_record())
     await store._database._in_thread(store._database._writer.begin)
-    await assert_unavailable(store.accept(a_record()))
+    await assert_unavailable(store.complete(a_record()))
     await assert_works(store)
 
 
