@@ -28,6 +28,8 @@ _IDLE_WAIT = 1.0
 _FAREWELL_SECONDS = 2.0
 """How long a worker that must go waits for its BYEs to be answered."""
 _PR_SET_NO_NEW_PRIVS = 38
+_NICENESS = -10
+"""Audio comes before everything that can wait; it takes root to say so."""
 
 
 def main(channel: socket.socket, settings: wire.WorkerSettings) -> None:
@@ -46,6 +48,7 @@ def main(channel: socket.socket, settings: wire.WorkerSettings) -> None:
 def _drop_privileges(settings: wire.WorkerSettings) -> None:
     """Become an ordinary user for good: this process reads what the network sends."""
     if settings.uid is not None and settings.gid is not None and os.geteuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
         os.setgroups([])
         os.setgid(settings.gid)
         os.setuid(settings.uid)
