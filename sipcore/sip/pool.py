@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -38,6 +39,7 @@ _LEGS_IN_HANDLES = 20
 _STUCK_SECONDS = 45.0
 """A leg that was hung up this long ago and has not ended tells that its worker does not work any more."""
 _TICK_SECONDS = 1.0
+_GROW_LATER_SECONDS = 0.002
 _UNREACHABLE = 503
 _TERMINATED = 487
 
@@ -66,10 +68,10 @@ class _Worker:
         """Leg slots that nobody reserved."""
         if self.leaving:
             return 0
-        return self.max_legs - sum(
-            reservation.slots.legs if reservation.released_at is None else len(reservation.legs)
-            for reservation in self.reservations.values()
-        )
+        free = self.max_legs
+        for reservation in self.reservations.values():
+            free -= reservation.slots.legs if reservation.released_at is None else len(reservation.legs)
+        return free
 
     def paced(self, legs: int, now: float) -> bool:
         """Tell whether its I/O handles allow so many more legs now."""
@@ -152,10 +154,10 @@ class WorkerPool:
         deadline = time.monotonic() + _HANDLE_SECONDS * 2
         while not self._closing:
             now = time.monotonic()
-            room = [worker for worker in self._workers.values() if worker.free >= legs]
-            paced = [worker for worker in room if worker.paced(legs, now)]
+            room = [(free, worker) for worker in self._workers.values() if (free := worker.free) >= legs]
+            paced = [(free, worker) for free, worker in room if worker.paced(legs, now)]
             if paced:
-                return self._reserve_on(max(paced, key=lambda worker: worker.free), legs)
+                return self._reserve_on(max(paced, key=itemgetter(0))[1], legs)
             if self._starter.free_ports:
                 if not await self._grow():
                     break
@@ -205,7 +207,8 @@ class WorkerPool:
         self._last_slots += 1
         slots = Slots(self._last_slots, worker.process.number, legs)
         worker.reservations[slots.id] = _Reservation(slots)
-        self._keep_warm()
+        # The caller has a call to place; starting further workers can wait until it has.
+        asyncio.get_running_loop().call_later(_GROW_LATER_SECONDS, self._keep_warm)
         return slots
 
     def _keep_warm(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import socket
 import time
 
@@ -18,11 +19,15 @@ class Resolver:
 
     def known(self, host: str) -> str | None:
         """Return the address of a host without a look-up, or None when one is needed."""
+        address, until = self._cache.get(host, ("", 0.0))
+        if until > time.monotonic():
+            return address
         try:
-            return str(ipaddress.IPv4Address(host))
+            address = str(ipaddress.IPv4Address(host))
         except ValueError:
-            address, until = self._cache.get(host, ("", 0.0))
-            return address if until > time.monotonic() else None
+            return None
+        self._cache[host] = (address, math.inf)
+        return address
 
     async def resolve(self, host: str) -> str | None:
         """Return the first IPv4 address of a host, or None when it has none."""

@@ -40,10 +40,10 @@ class _PlainInsert:
     """
 
     def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
-        self._names = [column.name for column in table.columns]
-        compiled = sa.insert(table).compile(dialect=dialect, column_keys=self._names)
-        self._sql = str(compiled)
-        self._processors = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns]
+        names = [column.name for column in table.columns]
+        self._sql = str(sa.insert(table).compile(dialect=dialect, column_keys=names))
+        processors = (column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns)
+        self._columns = tuple(zip(names, processors, strict=True))
 
     def run(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """Insert rows.
@@ -58,9 +58,10 @@ class _PlainInsert:
         connection.exec_driver_sql(self._sql, values)
 
     def _values(self, row: Row) -> tuple[Any, ...]:
+        # Most columns of a first row are NULL, which no processor changes.
         return tuple(
-            row[name] if process is None else process(row[name])
-            for name, process in zip(self._names, self._processors, strict=True)
+            value if (value := row[name]) is None or process is None else process(value)
+            for name, process in self._columns
         )
 
 
