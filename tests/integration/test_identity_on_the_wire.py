@@ -93,7 +93,7 @@ def caller(number: str) -> str:
 @pytest.fixture(scope="module")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     with ExitStack() as stack:
-        phones = stack.enter_context(Sipp(scenarios.answer(bye_after=600)))
+        phones = stack.enter_context(Sipp(scenarios.answer(bye_after=300)))
         trunk = stack.enter_context(Sipp("answer"))
         tables = "".join(
             ORGANISATION.format(name=name, keys=keys, trunk=trunk.port, phones=phones.port)
@@ -101,7 +101,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         )
         folder: Path = tmp_path_factory.mktemp("server")
         # Room for every call that has not ended when the next one is placed.
-        yield Bed(stack.enter_context(Server(folder, tables, sip_ports=24)), phones, trunk)
+        yield Bed(stack.enter_context(Server(folder, tables, sip_ports=32)), phones, trunk)
 
 
 # -- who each leg shows
