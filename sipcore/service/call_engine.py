@@ -18,7 +18,7 @@ from sipcore.domain.commands import Command, ReportFirstStage
 from sipcore.domain.dialplan import Destination, NumberPlan, resolve
 from sipcore.domain.directory import Directory, Organisation
 from sipcore.domain.errors import AuthenticationError, InvalidTransitionError, ShuttingDownError, StoreUnavailableError
-from sipcore.domain.events import Event, WorkerLost
+from sipcore.domain.events import Event, LegEnded, WorkerLost
 from sipcore.domain.identity import callers, plan_leg
 from sipcore.domain.party import Party
 from sipcore.domain.phone import NowhereParty, PhoneParty
@@ -237,9 +237,14 @@ class CallEngine:
         legs = event.legs if isinstance(event, WorkerLost) else (event.leg,)
         hit = {id(live): live for live in (self._by_leg.get(leg) for leg in legs) if live is not None}
         for live in hit.values():
-            # The log line comes after the step: the next INVITE does not wait for it.
+            # The log line of a leg's end comes before the call's; any other after the step, as the next INVITE may
+            # be part of that and does not wait for a line.
+            ends = isinstance(event, LegEnded)
+            if ends:
+                log_step(live.call.legs, event)
             self._step(live, lambda call, now: call.feed(event, now))
-            log_step(live.call.legs, event)
+            if not ends:
+                log_step(live.call.legs, event)
 
     def _step(self, live: _LiveCall, act: Callable[[Call, float], list[Command]]) -> None:
         """Let a call act, carry its commands out, and set its next timer."""
