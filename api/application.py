@@ -52,6 +52,7 @@ def make_application(
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
     live_record: LiveRecord = lambda _organisation, _id: None,
+    access_log: bool = True,
 ) -> Application:
     """Build the HTTP API.
 
@@ -63,6 +64,7 @@ def make_application(
         trunk_states: tells how each trunk's registration stands.
         live_record: finds a call in progress by organisation and record id or UniqueID, so that its record shows
             the steps that the database does not have yet.
+        access_log: whether each request gets a line in the log.
     """
     dialup = {"calls": calls, "authenticator": authenticator}
     records = {"authenticator": authenticator, "store": store, "live_record": live_record}
@@ -77,5 +79,5 @@ def make_application(
             Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),
         ],
         default_handler_class=NotFoundHandler,
-        log_function=log_request,
+        log_function=log_request if access_log else lambda _handler: None,
     )

@@ -107,9 +107,8 @@ class _Server:
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
             live_record=engine.live_record,
+            access_log=self._settings.server.access_log,
         )
-        if not self._settings.server.access_log:
-            application.settings["log_function"] = lambda _handler: None
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, pool)

@@ -13,14 +13,11 @@ import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from testbed.audio import Recording, Tone, dominant_hz, read_wav, sine, tones, write_wav
 from testbed.netns import NetworkNamespace
-from testbed.process import Child, TestbedError, find_program, is_bound, wait_until
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from testbed.process import Child, Peer, TestbedError, find_program, is_bound, wait_until
 
 Event = dict[str, Any]
 
@@ -54,7 +51,7 @@ jitter_buffer_delay 5-10
 """
 
 
-class Baresip:
+class Baresip(Peer):
     """baresip as `extension` inside a namespace, steered over TCP; a context manager.
 
     It plays `tone_hz` into its call and records what it hears. It answers by itself when `auto_answer` is set. With a
@@ -200,23 +197,6 @@ class Baresip:
             lambda: f"baresip hears {self.heard(last)} in {self.recording().seconds:.2f} s\n{self._story()}",
             interval=0.03,
         )
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._clean()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self._clean()
 
     @property
     def _folder(self) -> Path:

@@ -8,12 +8,8 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
 
-from testbed.process import TestbedError, free_port, wait_until
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from testbed.process import Peer, TestbedError, free_port, wait_until
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Packet:
     data: bytes
 
 
-class UdpSink:
+class UdpSink(Peer):
     """A silent peer at `host:port` that counts the packets that reach it; a context manager.
 
     `keep` also keeps them (at most `most`). `send` sends from the same port, as a phone's media socket would.
@@ -104,18 +100,6 @@ class UdpSink:
                 sender.sendto(b"", (self.host, self.port))
             self._thread.join(2.0)
             closing.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _read(self, own: socket.socket) -> None:
         while self._socket is own:

@@ -12,13 +12,12 @@ import tempfile
 from itertools import count
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from testbed.process import Child, TestbedError, find_program, free_port, wait_until
+from testbed.process import Child, Peer, TestbedError, find_program, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 
 class _ConfigTemplate(Template):
@@ -45,7 +44,7 @@ _AUTHENTICATE = {
 }
 
 
-class Kamailio:
+class Kamailio(Peer):
     """A registrar and trunk at `host:port`, UDP and TCP; a context manager.
 
     `users` maps each user name to its password; a registered user is reached as `sip:USER@host:port`. `next_hops`
@@ -177,23 +176,6 @@ class Kamailio:
             finally:
                 name.unlink(missing_ok=True)
         return answer
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._clean()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self._clean()
 
     @property
     def _rpc_socket(self) -> Path:

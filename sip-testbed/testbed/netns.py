@@ -10,12 +10,8 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
-from testbed.process import Child, TestbedError, find_program, wait_until
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from testbed.process import Child, Peer, TestbedError, find_program, wait_until
 
 
 class RootNeededError(TestbedError):
@@ -28,7 +24,7 @@ def require_root() -> None:
         raise RootNeededError("a network namespace needs root: run the tests as root to include this one")
 
 
-class NetworkNamespace:
+class NetworkNamespace(Peer):
     """A namespace joined to ours by a veth pair with two private addresses; a context manager.
 
     `outside` is our end's address, `inside` the other end's. The namespace belongs to one idle process and has no
@@ -81,18 +77,6 @@ class NetworkNamespace:
             self._holder = None
         if self._workdir is not None:
             shutil.rmtree(self._workdir, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _wire(self) -> None:
         ip = find_program("ip")

@@ -20,14 +20,12 @@ import time
 from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from testbed.audio import Recording, Tone, dominant_hz, has_tone, read_wav, tones
-from testbed.process import Child, TestbedError, free_port, wait_until
+from testbed.process import Child, Peer, TestbedError, free_port, wait_until
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from testbed.phone_process import PhoneSettings
 
 Event = dict[str, Any]
@@ -56,7 +54,7 @@ class PhoneCall:
     events: list[Event] = field(default_factory=list)
 
 
-class Phone:
+class Phone(Peer):
     """A phone at `host:port`; a context manager.
 
     It plays `tone_hz` into every call (0: silence) and records what each call lets it hear. An incoming call is
@@ -175,23 +173,6 @@ class Phone:
         child = self._running_child()
         child.process.kill()
         child.process.wait()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._clean()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self._clean()
 
     # -- orders
 

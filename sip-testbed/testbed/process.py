@@ -12,14 +12,16 @@ import socket
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Literal, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
 
 APT_LINE = "apt-get install -y kamailio kamailio-sqlite-modules sip-tester baresip-core sipsak tshark sox iproute2"
 
@@ -164,6 +166,38 @@ def is_bound(kind: Kind, port: int, host: str = "127.0.0.1", pid: int | None = N
             if local == want and (kind == "udp" or state == _LISTENING):
                 return True
     return False
+
+
+class Peer(ABC):
+    """A context manager that starts on entering and stops on leaving, with nothing left behind, also on failure."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and return when it can be used."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it; what it left to read stays until the context is left."""
+
+    def _clean(self) -> None:  # noqa: B027 - some peers leave nothing to remove
+        """Remove what `stop` leaves."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._clean()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._clean()
 
 
 class Child:

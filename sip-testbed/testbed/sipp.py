@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import sipmessage
 
 from testbed.audio import mu_law, sine
 from testbed.capture import UdpSink
-from testbed.process import Child, TestbedError, find_program, free_port, is_bound, wait_until
+from testbed.process import Child, Peer, TestbedError, find_program, free_port, is_bound, wait_until
 from testbed.rtp import digit_packets, digits_in, event_payload_type, media_address
 from testbed.scenarios import SCENARIOS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 # SIPp writes, before each message, a line of dashes with the local time and a line such as
 # `UDP message received [512] bytes :` or `UDP message sent (310 bytes):`.
@@ -87,7 +86,7 @@ class SipTrace:
         return next(iter(self.headers(name)), None)
 
 
-class Sipp:
+class Sipp(Peer):
     """SIPp running a scenario at `host:port`; a context manager.
 
     `scenario` is a `Scenario`, the name of one in `SCENARIOS`, or the path of an XML file. `calls` ends SIPp after so
@@ -268,23 +267,6 @@ class Sipp:
         types = {event_payload_type(trace.body) for trace in self.received("INVITE")} - {None}
         packets = [packet.data for packet in self.media.packets()]
         return "".join(digits_in(packets, each) for each in types if each is not None)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._clean()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self._clean()
 
     @property
     def _folder(self) -> Path:

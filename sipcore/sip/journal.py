@@ -24,7 +24,6 @@ _LISTEN_SECONDS = 2.0
 _RESEND_SECONDS = 0.5
 _OK = range(200, 300)
 _FINAL = 200
-_MAX_DATAGRAM = 65535
 
 
 @dataclass(slots=True)

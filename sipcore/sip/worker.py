@@ -112,14 +112,16 @@ class _Worker:
 
     def _watch_sip(self) -> None:
         """Be woken by PJSIP's own signalling sockets; those of TCP connections come and go."""
+        present: set[tuple[int, int]] = set()
         for descriptor, duplicate in own_sockets():
             if duplicate.type != socket.SOCK_STREAM and duplicate.getsockname()[1] != self._settings.sip_port:
                 continue
             # The kernel forgets a closed descriptor by itself; its number may come back for another socket.
             identity = (descriptor, os.fstat(descriptor).st_ino)
+            present.add(identity)
             if identity not in self._watched:
-                self._watched.add(identity)
                 self._poll.register(descriptor, select.EPOLLIN)
+        self._watched = present
 
     def _say_farewell(self, agent: UserAgent) -> None:
         agent.hang_up_all()
