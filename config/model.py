@@ -7,6 +7,7 @@ says about another table (references, loops) is checked by `config.references`. 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -41,6 +42,12 @@ from config.values import (
     refused,
 )
 from sipcore.domain.directory import NumberFormat, Transport
+from sipcore.domain.machine_detection import (
+    BeepParameters,
+    DetectionParameters,
+    MachineAction,
+    MachineDetection,
+)
 
 RTP_PORTS_PER_SIP_PORT = 16
 """A worker's four legs take two ports each (RTP and RTCP), and as many again while closed ones linger."""
@@ -234,6 +241,48 @@ class AppSettings(_Table):
     kind: Literal["echo", "music", "conference", "clock", "hold"]
 
 
+_LISTEN = DetectionParameters()
+_BEEP = BeepParameters()
+_LONGEST_DECISION_MS = 4000
+_Silence = Annotated[int, Field(ge=200, le=_LONGEST_DECISION_MS)]
+
+
+class MachineDetectionSettings(_Table):
+    """`[orgs.ORG.machine_detection]`: whether a machine answered an external number, and what follows then."""
+
+    enabled: bool = False
+    action: Literal["hang_up", "continue", "announce"] = "hang_up"
+    announcement: Number | None = None
+    initial_silence_ms: _Silence = _LISTEN.initial_silence_ms
+    greeting_ms: int = Field(default=_LISTEN.greeting_ms, ge=500, le=_LONGEST_DECISION_MS)
+    after_greeting_silence_ms: _Silence = _LISTEN.after_greeting_silence_ms
+    total_ms: int = Field(default=_LISTEN.total_ms, ge=1000, le=_LONGEST_DECISION_MS)
+    min_word_ms: int = Field(default=_LISTEN.min_word_ms, ge=20, le=500)
+    between_words_silence_ms: int = Field(default=_LISTEN.between_words_silence_ms, ge=20, le=1000)
+    maximum_words: int = Field(default=_LISTEN.maximum_words, ge=1, le=20)
+    beep_silence_ms: int = Field(default=_BEEP.silence_ms, ge=1000, le=30_000)
+    max_beep_seconds: int = Field(default=_BEEP.max_wait_ms // 1000, ge=1, le=300)
+
+    @model_validator(mode="after")
+    def _announces_something(self) -> Self:
+        if self.action == "announce" and self.announcement is None:
+            raise refused('expected `announcement` beside `action = "announce"`: the number of an announcement')
+        return self
+
+    @property
+    def detection(self) -> MachineDetection | None:
+        """What the domain makes of it; None when machines are not looked for."""
+        if not self.enabled:
+            return None
+        keys = {field.name: getattr(self, field.name) for field in fields(DetectionParameters)}
+        return MachineDetection(
+            parameters=DetectionParameters(**keys),
+            action=MachineAction(self.action),
+            announcement=self.announcement,
+            beep=BeepParameters(silence_ms=self.beep_silence_ms, max_wait_ms=1000 * self.max_beep_seconds),
+        )
+
+
 class OrganisationSettings(_Table):
     """`[orgs.NAME]`: a tenant."""
 
@@ -256,6 +305,7 @@ class OrganisationSettings(_Table):
     messages: dict[Number, MessageSettings] = Field(default_factory=dict)
     ivrs: dict[Number, IvrSettings] = Field(default_factory=dict)
     apps: dict[Name, AppSettings] = Field(default_factory=dict)
+    machine_detection: MachineDetectionSettings = Field(default_factory=MachineDetectionSettings)
 
 
 KINDS: dict[str, str] = {

@@ -35,6 +35,7 @@ def reference_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
         yield from organisation.numbers_given_twice()
         yield from organisation.missing_trunks(trunks)
         yield from organisation.dead_references()
+        yield from organisation.missing_announcement()
         yield from organisation.group_loops()
         yield from organisation.inbound_of_others(inbound)
 
@@ -129,6 +130,14 @@ class _Organisation:
             tables.append(((*self._path, "ivrs", number, "options"), _table(ivr, "options")))
         for path, table in tables:
             yield from (((*path, key), target) for key, target in table.items() if isinstance(target, str))
+
+    def missing_announcement(self) -> Iterator[Problem]:
+        """Find that what is to be played to answering machines is no announcement."""
+        number = _table(self._table, "machine_detection").get("announcement")
+        if isinstance(number, str) and _NUMBER.fullmatch(number) and self._kinds.get(number) != "announcement":
+            known = ", ".join(_table(self._table, "messages")) or "none"
+            path = (*self._path, "machine_detection", "announcement")
+            yield Problem(path, f"expected the number of an announcement ({known}), got {shown(number)}")
 
     def group_loops(self) -> Iterator[Problem]:
         groups = _tables(self._table, "ring_groups")
