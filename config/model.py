@@ -83,6 +83,7 @@ class StorageSettings(_Table):
 
     database: Database = SecretStr("sqlite:///var/click2call.db")
     recordings: Folder = Path("var/recordings")
+    spool: Folder = Path("var/spool")
 
 
 class LogSettings(_Table):

@@ -110,6 +110,28 @@ class SettingsError(StartUpError):
         self.problems = problems
 
 
+class AudioFileError(StartUpError):
+    """An audio file is missing, damaged, empty or no audio at all.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    error_id = "bad_audio_file"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class SpeechError(StartUpError):
+    """A text cannot be spoken."""
+
+    error_id = "no_speech"
+
+
 class InvalidTransitionError(Click2CallError):
     """A state machine met an event that its table does not list for its state: our bug, not the peer's fault.
 
