@@ -65,6 +65,11 @@ class Source:
     rate_hz: int
     blocks: Callable[[], Iterator[Samples]]
 
+    @classmethod
+    def of(cls, samples: Samples, rate_hz: int) -> Source:
+        """Make it of samples that are there."""
+        return cls(rate_hz, lambda: iter((samples,)))
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[FileIO]:

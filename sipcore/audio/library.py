@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from sipcore.audio.conversion import PARAMETERS, Source, convert, opened, write
+from sipcore.audio.prompts import own_prompts, shipped_prompts
 from sipcore.audio.speech import speak, voice
 from sipcore.domain.errors import StartUpError
 
@@ -22,7 +24,7 @@ class AudioLibrary:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()
         self._making = threading.Lock()
 
     def converted(self, path: Path) -> Path:
@@ -50,9 +52,28 @@ class AudioLibrary:
 
         def make(target: Path) -> None:
             speech = speak(text, language)
-            write(Source(speech.rate_hz, lambda: iter((speech.samples,))), target)
+            write(Source.of(speech.samples, speech.rate_hz), target)
 
         return self._made(f"{voice(language)}: {text}", make)
+
+    def prompts(self, language: str, directory: Path | None) -> dict[str, str]:
+        """Return the absolute path of every prompt by its name (`sipcore.domain.prompts`).
+
+        Args:
+            language: a tag such as `en`.
+            directory: an organisation's own recordings; what it lacks comes from those that ship with the program.
+
+        Raises:
+            AudioFileError: the directory, or a file in it, is of no use.
+            StartUpError: the folder cannot be written.
+        """
+        own = {} if directory is None else own_prompts(directory, language)
+        return self._shipped | {name: str(self.converted(path)) for name, path in own.items()}
+
+    @functools.cached_property
+    def _shipped(self) -> dict[str, str]:
+        # Converting copies them: workers may not reach the folder that the program is installed in.
+        return {name: str(self.converted(path)) for name, path in shipped_prompts().items()}
 
     def _made(self, origin: str, make: Callable[[Path], None]) -> Path:
         """Return the file that has been made, or is made now, of an origin."""
