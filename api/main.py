@@ -7,6 +7,7 @@ import gc
 import os
 import pwd
 import signal
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
@@ -21,6 +22,8 @@ from api.log_setup import set_up
 from config.directory import directory_of
 from config.loader import load
 from config.model import Settings
+from sipcore.audio.library import AudioLibrary
+from sipcore.audio.spool import Spool, open_spool
 from sipcore.domain.errors import SettingsError, StartUpError
 from sipcore.service.authentication import Authenticator
 from sipcore.service.call_engine import CallEngine, EngineSettings
@@ -47,12 +50,15 @@ def serve(config: Path) -> int:
         The exit code: 0 after an orderly end.
 
     Raises:
-        StartUpError: settings, address, ports or database are of no use; the text is one clear line.
+        StartUpError: settings, audio files, address, ports or database are of no use; the text is one clear line.
     """
     settings = load(config, os.environ)
     set_up(settings.log.format, settings.log.level)
+    spool = spool_of(settings)
+    library = AudioLibrary(spool.audio)
+    settings = load(config, os.environ, library)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Server(config, settings).run())
+        return runner.run(_Server(config, settings, library).run())
 
 
 def check(config: Path) -> str:
@@ -61,15 +67,19 @@ def check(config: Path) -> str:
     Raises:
         SettingsError: it lists everything that is wrong.
     """
-    settings = load(config, os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load(config, os.environ, AudioLibrary(Path(folder)))
     organisations, trunks = sorted(settings.orgs), sorted(settings.trunks)
     return f"ok: organisations: {', '.join(organisations) or 'none'}; trunks: {', '.join(trunks) or 'none'}"
 
 
 class _Server:
-    def __init__(self, config: Path, settings: Settings) -> None:
+    def __init__(self, config: Path, settings: Settings, library: AudioLibrary) -> None:
         self._config = config
         self._settings = settings
+        self._library = library
+        self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()
         self._directory = LiveDirectory(directory_of(settings))
         self._stop = asyncio.Event()
 
@@ -111,7 +121,7 @@ class _Server:
         )
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, pool)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, pool)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG_GARBAGE)
@@ -123,13 +133,24 @@ class _Server:
         await engine.stop()
         await server.close_all_connections()
 
-    def _reload(self, pool: WorkerPool) -> None:
+    def _begin_reload(self, pool: WorkerPool) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload(pool))
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self, pool: WorkerPool) -> None:
         """Take organisations and trunks over from the file; with anything wrong in it, everything stays."""
-        try:
-            settings = load(self._config, os.environ)
-        except SettingsError as error:
-            _log.error("settings not reloaded; the old ones stay", problems=list(error.problems))
-            return
+        async with self._reloading:
+            try:
+                # New audio files are converted, which takes a while.
+                settings = await asyncio.to_thread(load, self._config, os.environ, self._library)
+            except StartUpError as error:
+                problems = list(error.problems) if isinstance(error, SettingsError) else [str(error)]
+                _log.error("settings not reloaded; the old ones stay", problems=problems)
+                return
+            self._take_over(settings, pool)
+
+    def _take_over(self, settings: Settings, pool: WorkerPool) -> None:
         fixed = ("server", "storage", "sip", "log")
         changed = [table for table in fixed if getattr(settings, table) != getattr(self._settings, table)]
         if changed:
@@ -139,6 +160,38 @@ class _Server:
         _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
 
 
+def worker_user(settings: Settings) -> tuple[int, int] | tuple[None, None]:
+    """Return user and group of the workers; nothing when they run as the user of this process.
+
+    Raises:
+        StartUpError: there is no such user.
+    """
+    if os.geteuid() != 0:
+        return None, None
+    try:
+        user = pwd.getpwnam(settings.sip.user)
+    except KeyError:
+        raise StartUpError(f"sip.user: there is no user {settings.sip.user!r} on this machine") from None
+    return user.pw_uid, user.pw_gid
+
+
+def spool_of(settings: Settings) -> Spool:
+    """Open the folder through which the server and its workers pass audio files.
+
+    Raises:
+        StartUpError: it cannot be made.
+    """
+    spool = open_spool(settings.storage.spool, *worker_user(settings))
+    if spool.instead_of is not None:
+        _log.warning(
+            "workers cannot reach storage.spool; another folder is used",
+            spool=str(spool.instead_of),
+            used=str(spool.audio.parent),
+            user=settings.sip.user,
+        )
+    return spool
+
+
 def pool_settings(settings: Settings) -> PoolSettings:
     """Make the worker pool's settings.
 
@@ -146,13 +199,7 @@ def pool_settings(settings: Settings) -> PoolSettings:
         StartUpError: the user that workers become does not exist.
     """
     sip = settings.sip
-    uid = gid = None
-    if os.geteuid() == 0:
-        try:
-            user = pwd.getpwnam(sip.user)
-        except KeyError:
-            raise StartUpError(f"sip.user: there is no user {sip.user!r} on this machine") from None
-        uid, gid = user.pw_uid, user.pw_gid
+    uid, gid = worker_user(settings)
     return PoolSettings(
         address=sip.address,
         sip_ports=sip.ports,

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from config.audio import audio_problems
 from config.environment import Overrides, override
 from config.lines import LineIndex
 from config.model import Settings
-from config.origin import Origin
+from config.origin import AudioSource, Origin
 from config.problems import Problem, problems_of
 from config.references import reference_problems
 from sipcore.domain.errors import SettingsError
@@ -21,16 +22,18 @@ from sipcore.domain.errors import SettingsError
 _POSITION = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
+def load(path: Path, environ: Mapping[str, str], audio: AudioSource | None = None) -> Settings:
     """Read and check the settings.
 
     Args:
         path: the TOML file. Audio files and `file:` secrets are relative to its folder.
         environ: environment variables: overrides (`CLICK2CALL__SERVER__LISTEN`) and `env:NAME` secrets.
+        audio: reads what the settings let calls play; without it audio files and texts are not looked at.
 
     Raises:
         SettingsError: the file cannot be read or is wrong; every problem is listed, in the order of the file's lines,
             none of them shows a secret.
+        StartUpError: `audio` cannot write what it made.
     """
     text = _read(path)
     raw = _parse(path, text)
@@ -38,10 +41,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     problems: list[Problem] = []
     settings = None
     try:
-        settings = Settings.model_validate(raw, context=Origin(path.parent, environ))
+        settings = Settings.model_validate(raw, context=Origin(path.parent, environ, audio))
     except ValidationError as error:
         problems.extend(problems_of(error))
     problems.extend(reference_problems(raw))
+    if settings is not None and audio is not None:
+        problems.extend(audio_problems(settings, audio))
     if settings is None or problems or overrides.problems:
         raise SettingsError(str(path), (*overrides.problems, *_placed(problems, text, overrides)))
     return settings

@@ -22,6 +22,7 @@ from config.values import (
     Digit,
     Folder,
     IdentityHeaders,
+    Language,
     ListenAddress,
     Name,
     Networks,
@@ -31,6 +32,7 @@ from config.values import (
     PeerAddress,
     PortRange,
     Prefixes,
+    PromptFolder,
     ServiceAddress,
     SipUser,
     Target,
@@ -289,6 +291,8 @@ class OrganisationSettings(_Table):
 
     country: Country = "US"
     time_zone: TimeZone = "UTC"
+    language: Language = "en"
+    prompts: PromptFolder | None = None
     trunk: Name | None = None
     caller_id: E164 | None = None
     caller_ids: Numbers = ()

@@ -1,12 +1,26 @@
-"""Where settings came from: what relative file names and `env:` secrets are looked up in."""
+"""Where settings came from: what relative file names and `env:` secrets are looked up in, and who reads audio files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationInfo
+
+
+class AudioSource(Protocol):
+    """Makes ready what the settings let calls play, and so finds out whether it is of any use."""
+
+    def converted(self, path: Path) -> object:
+        """Make an audio file ready; raises AudioFileError."""
+
+    def spoken(self, text: str, language: str) -> object:
+        """Make a text ready; raises SpeechError."""
+
+    def prompts(self, language: str, directory: Path | None) -> object:
+        """Make the prompts of a language and a directory ready; raises AudioFileError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +30,12 @@ class Origin:
     Attributes:
         folder: the settings file's folder.
         environ: environment variables that `env:NAME` secrets are read from.
+        audio: reads audio files; without it they are not looked at.
     """
 
     folder: Path = field(default_factory=Path)
     environ: Mapping[str, str] = field(default_factory=dict)
+    audio: AudioSource | None = None
 
     def resolve(self, name: str) -> Path:
         """Return the path of a file that the settings name."""

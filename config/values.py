@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from config.origin import origin_of
 from sipcore.domain.directory import IdentityHeader, SipAddress, SipHost
+from sipcore.domain.errors import AudioFileError
 
 Parsed = TypeVar("Parsed")
 
@@ -32,6 +33,7 @@ _NUMBER = re.compile(r"[0-9*#]{1,32}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _E164_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _DIGIT = re.compile(r"[0-9*#]")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 _SIP_ADDRESS = re.compile(r"sip:(?:([^@]*)@)?([^:@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -233,6 +235,17 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return origin_of(info).resolve(_header_safe(value))
 
 
+def _audio_file(value: object, info: ValidationInfo) -> Path:
+    path = _path(value, info)
+    audio = origin_of(info).audio
+    if audio is not None:
+        try:
+            audio.converted(path)
+        except AudioFileError as error:
+            raise refused(f"expected an audio file; {error.path} {error.reason}") from error
+    return path
+
+
 def _folder(value: str) -> Path:
     return Path(_header_safe(value))
 
@@ -257,6 +270,7 @@ E164 = Annotated[str, AfterValidator(_e164)]
 E164Prefix = Annotated[str, _matching(_E164_PREFIX, 'the beginning of an E.164 number such as "+1202"')]
 Target = Annotated[str, AfterValidator(_target)]
 """An internal number, or an external one in E.164."""
+Language = Annotated[str, _matching(_LANGUAGE, 'a language tag (BCP 47) such as "en" or "pt-br"')]
 Country = Annotated[str, AfterValidator(_country)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 OwnAddress = Annotated[str, AfterValidator(_own_address)]
@@ -270,8 +284,10 @@ ServiceAddress = Annotated[SipAddress, _parsed_by(_sip_service, SipAddress)]
 """A SIP address with a user."""
 PeerAddress = Annotated[SipHost, _parsed_by(_sip_host, SipHost)]
 """A SIP address without a user: a proxy or registrar."""
-AudioFile = Annotated[Path, PlainValidator(_path)]
+AudioFile = Annotated[Path, PlainValidator(_audio_file)]
 """A file, relative to the settings file."""
+PromptFolder = Annotated[Path, PlainValidator(_path)]
+"""A folder, relative to the settings file."""
 Folder = Annotated[Path, _parsed_by(_folder, Path)]
 """A folder, relative to the current working directory."""
 

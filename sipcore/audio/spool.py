@@ -54,7 +54,7 @@ def open_spool(preferred: Path, uid: int | None, gid: int | None) -> Spool:
             return _in(preferred, uid, gid, instead_of=None)
         return _in(_temporary(preferred, uid, gid), uid, gid, instead_of=preferred)
     except OSError as error:
-        raise StartUpError(f"storage.spool: cannot make {error.filename}: {error.strerror}") from error
+        raise StartUpError(f"storage.spool: cannot make {error.filename or preferred}: {error.strerror}") from error
 
 
 def _in(root: Path, uid: int | None, gid: int | None, *, instead_of: Path | None) -> Spool:

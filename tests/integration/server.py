@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,6 +25,9 @@ from typing import Any, Self
 from testbed.process import Child, free_port, wait_until
 
 CLICK2CALL = str(Path(sys.executable).parent / "click2call")
+SPOOL = Path(tempfile.gettempdir()) / f"click2call-tests-{os.getpid()}"
+"""Of all servers of this run of the tests: one that root's workers reach, unlike pytest's own folders."""
+atexit.register(shutil.rmtree, SPOOL, ignore_errors=True)
 _SIP_PORTS = 12
 _RTP_PORTS_EACH = 32
 
@@ -93,6 +99,7 @@ class Server:
         self._sip_tables = (
             f'[server]\nlisten = "127.0.0.1:{self.port}"\n'
             f'[storage]\ndatabase = "sqlite:///{self.database}"\nrecordings = "{folder}/recordings"\n'
+            f'spool = "{SPOOL}"\n'
             f'[log]\nformat = "json"\nlevel = "debug"\n'
             f'[sip]\naddress = "127.0.0.1"\nports = "{self.sip_port}-{self.sip_port + sip_ports - 1}"\n'
             f'rtp_ports = "{rtp}-{rtp + sip_ports * _RTP_PORTS_EACH - 1}"\n{sip}\n'

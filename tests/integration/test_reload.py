@@ -10,7 +10,8 @@ from pathlib import Path
 
 import argon2
 import pytest
-from server import Server
+from server import SPOOL, Server
+from testbed.audio import read_wav, sine, write_wav
 from testbed.kamailio import Kamailio
 from testbed.phone import Phone, PhoneCall
 from testbed.process import wait_until
@@ -305,6 +306,18 @@ def test_a_file_that_is_no_toml_or_is_gone_is_refused_and_a_good_one_taken_after
     assert "sip:trunkuser@" in bed.customer_is_called_from()
     bed.reload(good + bed.extension_table("103"))
     assert bed.server.dial("103", "101").json()["reason"] == "Busy"
+
+
+def test_a_damaged_audio_file_changes_nothing_and_a_whole_one_is_taken(bed: Bed) -> None:
+    notice = bed.server.folder / "notice.wav"
+    good = bed.trunk_table() + bed.organisation_table() + '[orgs.acme.messages.800]\naudio = "notice.wav"\n'
+    (problem,) = bed.refuse(good + bed.extension_table("103"))
+    assert problem.endswith(f"expected an audio file; {notice} cannot be read: No such file or directory")
+    assert bed.server.dial("103", "101").json()["reason"] == "Not connected"
+    write_wav(notice, sine(700, 1.0, 16_000), 16_000)
+    bed.reload(good + bed.extension_table("103"))
+    assert bed.server.dial("103", "101").json()["reason"] == "Busy"
+    assert any(read_wav(made).seconds == 1.0 for made in (SPOOL / "audio").iterdir())
 
 
 def test_a_change_that_needs_a_restart_is_told(bed: Bed) -> None:

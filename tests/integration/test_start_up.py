@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from server import CLICK2CALL, Server, free_port_range
+from server import CLICK2CALL, SPOOL, Server, free_port_range
+from testbed.audio import sine, write_wav
 from testbed.phone import Phone
 from testbed.process import free_port
 
@@ -37,6 +39,7 @@ class Site:
     first_sip_port: int
     address: str = HOST
     user: str = "nobody"
+    spool: Path = SPOOL
     more: str = ""
 
     @property
@@ -52,7 +55,7 @@ class Site:
         rtp = free_port_range(64, 31000) // 2 * 2
         self.config.write_text(
             f'[server]\nlisten = "{self.listen}"\n'
-            f'[storage]\ndatabase = "{self.database}"\n'
+            f'[storage]\ndatabase = "{self.database}"\nspool = "{self.spool}"\n'
             f'[sip]\naddress = "{self.address}"\nports = "{self.sip_ports.start}-{self.sip_ports.stop - 1}"\n'
             f'rtp_ports = "{rtp}-{rtp + 63}"\nuser = "{self.user}"\n'
             f"{self.more}"
@@ -116,9 +119,9 @@ def test_every_wrong_key_has_a_line_of_its_own(site: Site) -> None:
     assert code == 2
     told = [line.removeprefix(f"{site.config}: ") for line in lines]
     assert [line.split(": ")[:2] for line in told] == [
-        ["line 11", "log.levl"],
-        ["line 13", "orgs.acme.country"],
-        ["line 15", "orgs.acme.users.alice.password"],
+        ["line 12", "log.levl"],
+        ["line 14", "orgs.acme.country"],
+        ["line 16", "orgs.acme.users.alice.password"],
     ]
     assert "unknown key, did you mean `level`?" in told[0]
 
@@ -203,7 +206,9 @@ def test_a_database_that_may_not_be_written_is_told(site: Site) -> None:
     folder.mkdir(mode=0o755)
     try:
         (folder / "records.db").touch(mode=0o644)
-        config = replace(site, database=f"sqlite:///{folder}/records.db", folder=folder)
+        (folder / "spool").mkdir(mode=0o777)
+        (folder / "spool").chmod(0o777)
+        config = replace(site, database=f"sqlite:///{folder}/records.db", folder=folder, spool=folder / "spool")
         code, lines = config.serve("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     finally:
         shutil.rmtree(folder)
@@ -217,3 +222,28 @@ def test_a_database_that_may_not_be_written_is_told(site: Site) -> None:
 def test_an_unknown_user_for_the_workers_is_told(site: Site) -> None:
     code, lines = replace(site, user="no-such-user").serve()
     assert (code, lines) == (2, ["click2call: sip.user: there is no user 'no-such-user' on this machine"])
+
+
+def test_an_audio_file_that_is_missing_or_damaged_is_told_with_its_line(site: Site) -> None:
+    site = replace(site, more='[orgs.acme.messages.800]\naudio = "notice.wav"\n')
+    told = f"{site.config}: line 12: orgs.acme.messages.800.audio: expected an audio file; {site.folder}/notice.wav "
+    code, lines = site.serve()
+    assert (code, lines) == (2, [f"{told}cannot be read: No such file or directory"])
+    write_wav(site.folder / "notice.wav", sine(700, 1.0), 8000)
+    os.truncate(site.folder / "notice.wav", 8044)
+    code, lines = site.serve()
+    assert (code, lines) == (2, [f"{told}is cut off: it holds 8000 of 16000 octets of audio"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers run as somebody else")
+def test_a_spool_that_workers_cannot_reach_is_told_with_the_folder_that_is_used(site: Site) -> None:
+    closed = site.folder / "spool"
+    site.folder.chmod(0o700)
+    code, lines = replace(site, spool=closed, more='[log]\nformat = "json"\n', address="192.0.2.1").serve()
+    told = json.loads(lines[0])
+    used = Path(told["used"])
+    try:
+        assert (code, told["level"], told["spool"], told["user"]) == (2, "warning", str(closed), "nobody")
+        assert (used / "audio").is_dir()
+    finally:
+        shutil.rmtree(used)
