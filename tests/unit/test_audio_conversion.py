@@ -149,10 +149,17 @@ def test_a_changed_file_is_converted_again(tmp_path, library):
 
 def test_threads_that_want_the_same_file_get_it_once(tmp_path, library, monkeypatch):
     conversions: list[Path] = []
-    convert = library_module.convert
-    monkeypatch.setattr(library_module, "convert", lambda *what: (conversions.append(what[0]), convert(*what)))
-    path = put(tmp_path / "a.flac", sine(700, 0.5), kind="flac")
     made: list[Path] = []
+    everybody_asks = threading.Barrier(8)
+    convert, opened = library_module.convert, library_module.opened
+
+    def opened_together(path):
+        everybody_asks.wait(10)
+        return opened(path)
+
+    monkeypatch.setattr(library_module, "opened", opened_together)
+    monkeypatch.setattr(library_module, "convert", lambda *what: (conversions.append(what[0]), convert(*what)))
+    path = put(tmp_path / "a.flac", sine(700, 2.0), kind="flac")
     threads = [threading.Thread(target=lambda: made.append(library.converted(path))) for _ in range(8)]
     for thread in threads:
         thread.start()
