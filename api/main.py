@@ -24,9 +24,11 @@ from config.loader import load
 from config.model import Settings
 from sipcore.audio.library import AudioLibrary
 from sipcore.audio.spool import Spool, open_spool
+from sipcore.domain.directory import Directory
 from sipcore.domain.errors import SettingsError, StartUpError
+from sipcore.service.admission import EngineSettings
 from sipcore.service.authentication import Authenticator
-from sipcore.service.call_engine import CallEngine, EngineSettings
+from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.sip.pool import WorkerPool
@@ -80,7 +82,7 @@ class _Server:
         self._library = library
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
-        self._directory = LiveDirectory(directory_of(settings))
+        self._directory = LiveDirectory(directory_of(settings, library))
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -144,18 +146,19 @@ class _Server:
             try:
                 # New audio files are converted, which takes a while.
                 settings = await asyncio.to_thread(load, self._config, os.environ, self._library)
+                directory = await asyncio.to_thread(directory_of, settings, self._library)
             except StartUpError as error:
                 problems = list(error.problems) if isinstance(error, SettingsError) else [str(error)]
                 _log.error("settings not reloaded; the old ones stay", problems=problems)
                 return
-            self._take_over(settings, pool)
+            self._take_over(settings, directory, pool)
 
-    def _take_over(self, settings: Settings, pool: WorkerPool) -> None:
+    def _take_over(self, settings: Settings, directory: Directory, pool: WorkerPool) -> None:
         fixed = ("server", "storage", "sip", "log")
         changed = [table for table in fixed if getattr(settings, table) != getattr(self._settings, table)]
         if changed:
             _log.warning("a restart is needed for changes of these tables", tables=changed)
-        self._directory.current = directory_of(settings)
+        self._directory.current = directory
         pool.configure(self._directory.current)
         _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
 

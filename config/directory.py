@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import SecretStr
 
 from config.model import (
-    KINDS,
+    AppSettings,
     ExtensionSettings,
+    IvrSettings,
+    MessageSettings,
     OrganisationSettings,
+    QueueSettings,
+    RingGroupSettings,
     Settings,
     TrunkSettings,
     UserSettings,
 )
-from sipcore.domain.directory import ApiKey, Directory, Extension, Organisation, SipHost, Trunk, User
+from config.origin import AudioSource
+from sipcore.domain.directory import (
+    Announcement,
+    ApiKey,
+    App,
+    Directory,
+    Extension,
+    ExternalNumber,
+    HuntStrategy,
+    Inbound,
+    Ivr,
+    Organisation,
+    Queue,
+    RingGroup,
+    SipHost,
+    Trunk,
+    User,
+)
 
 
-def directory_of(settings: Settings) -> Directory:
-    """Make the directory: organisations, users, extensions and trunks, with secrets in the clear."""
+def directory_of(settings: Settings, audio: AudioSource) -> Directory:
+    """Make the directory: organisations, users, extensions and trunks, with secrets in the clear.
+
+    Args:
+        settings: as they were loaded.
+        audio: makes the audio files ready, which may take a while the first time.
+
+    Raises:
+        Click2CallError: an audio file cannot be made ready.
+    """
     return Directory(
-        organisations={name: _organisation(name, org) for name, org in settings.orgs.items()},
+        organisations={name: _organisation(name, org, audio) for name, org in settings.orgs.items()},
         trunks={name: _trunk(name, trunk) for name, trunk in settings.trunks.items()},
         sip_address=settings.sip.address,
     )
@@ -48,7 +78,7 @@ def _trunk(name: str, trunk: TrunkSettings) -> Trunk:
     )
 
 
-def _organisation(name: str, org: OrganisationSettings) -> Organisation:
+def _organisation(name: str, org: OrganisationSettings, audio: AudioSource) -> Organisation:
     return Organisation(
         name=name,
         country=org.country,
@@ -60,12 +90,75 @@ def _organisation(name: str, org: OrganisationSettings) -> Organisation:
         users={user_name: _user(user_name, user) for user_name, user in org.users.items()},
         api_keys={key_name: ApiKey(key_name, api_key.digest) for key_name, api_key in org.api_keys.items()},
         extensions={number: _extension(number, extension) for number, extension in org.extensions.items()},
+        external_numbers={
+            number: ExternalNumber(number, external.confirm) for number, external in org.external_numbers.items()
+        },
         sip_addresses=org.sip_addresses,
-        other_numbers=_other_numbers(org),
+        ring_groups={number: _ring_group(number, group) for number, group in org.ring_groups.items()},
+        queues={number: _queue(number, queue, audio) for number, queue in org.queues.items()},
+        announcements={
+            number: _announcement(number, message, org.language, audio) for number, message in org.messages.items()
+        },
+        ivrs={number: _ivr(number, ivr, audio) for number, ivr in org.ivrs.items()},
+        apps={app.number: _app(app_name, app, audio) for app_name, app in org.apps.items()},
+        inbound=Inbound(org.inbound.routes, org.inbound.last_agent),
+        internal_numbers=org.internal_numbers,
         allowed_prefixes=org.allowed_prefixes,
         max_calls=org.max_calls,
         calls_per_second=org.calls_per_second,
+        prompts=audio.prompts(org.language, org.prompts),
+        machine_detection=org.machine_detection.detection,
     )
+
+
+def _ready(path: Path | None, audio: AudioSource) -> str | None:
+    return None if path is None else str(audio.converted(path))
+
+
+def _ring_group(number: str, group: RingGroupSettings) -> RingGroup:
+    """Make a ring group; without a limit of its own it rings for as long as its members may one after the other."""
+    strategy = HuntStrategy(group.strategy)
+    rounds = 1 if strategy is HuntStrategy.RING_ALL else len(group.members)
+    total = group.total_seconds or group.ring_seconds * rounds
+    return RingGroup(number, group.members, strategy, float(group.ring_seconds), float(total))
+
+
+def _queue(number: str, queue: QueueSettings, audio: AudioSource) -> Queue:
+    return Queue(
+        number=number,
+        agents=queue.agents,
+        strategy=HuntStrategy(queue.strategy),
+        ring_seconds=queue.ring_seconds,
+        music=_ready(queue.music, audio),
+        max_wait_seconds=queue.max_wait_seconds,
+        max_waiting=queue.max_waiting,
+        then=queue.then,
+        position_seconds=queue.position_seconds,
+        wrap_up_seconds=queue.wrap_up_seconds,
+        pacing=queue.pacing,
+    )
+
+
+def _announcement(number: str, message: MessageSettings, language: str, audio: AudioSource) -> Announcement:
+    file, text = message.audio, message.text or ""
+    played = audio.spoken(text, language) if file is None else audio.converted(file)
+    return Announcement(number, str(played), message.repeats, message.key, message.then)
+
+
+def _ivr(number: str, ivr: IvrSettings, audio: AudioSource) -> Ivr:
+    return Ivr(
+        number=number,
+        prompt=str(audio.converted(ivr.prompt)),
+        options=ivr.options,
+        timeout_seconds=ivr.timeout_seconds,
+        repeats=ivr.repeats,
+        barge_in=ivr.barge_in,
+        direct_dial=ivr.direct_dial,
+    )
+
+
+def _app(name: str, app: AppSettings, audio: AudioSource) -> App:
+    return App(name, app.number, app.kind, _ready(app.audio, audio), app.max_seconds)
 
 
 def _user(name: str, user: UserSettings) -> User:
@@ -76,11 +169,11 @@ def _extension(number: str, extension: ExtensionSettings) -> Extension:
     contact = extension.contact
     if contact is not None and not contact.user:
         contact = replace(contact, user=number)
-    return Extension(number, contact=contact, caller_id=extension.caller_id, record=extension.record)
-
-
-def _other_numbers(org: OrganisationSettings) -> dict[str, str]:
-    numbers = {app.number: KINDS["apps"] for app in org.apps.values()}
-    for table in (key for key in KINDS if key not in ("extensions", "apps")):
-        numbers.update(dict.fromkeys(getattr(org, table), KINDS[table]))
-    return numbers
+    return Extension(
+        number,
+        contact=contact,
+        caller_id=extension.caller_id,
+        record=extension.record,
+        confirm=extension.confirm,
+        auto_answer=extension.auto_answer,
+    )

@@ -34,6 +34,7 @@ from config.values import (
     Prefixes,
     PromptFolder,
     ServiceAddress,
+    Shapes,
     SipUser,
     Target,
     Targets,
@@ -43,7 +44,7 @@ from config.values import (
     expected,
     refused,
 )
-from sipcore.domain.directory import NumberFormat, Transport
+from sipcore.domain.directory import AppKind, NumberFormat, Transport
 from sipcore.domain.machine_detection import (
     BeepParameters,
     DetectionParameters,
@@ -54,7 +55,9 @@ from sipcore.domain.machine_detection import (
 RTP_PORTS_PER_SIP_PORT = 16
 """A worker's four legs take two ports each (RTP and RTCP), and as many again while closed ones linger."""
 
-HuntStrategy = Literal["ring_all", "linear", "round_robin", "longest_idle", "random"]
+APPS_WITH_AUDIO = ("music", "hold", "voicemail")
+"""Kinds of app that play a file of the organisation's own: music, or a voicemail box's greeting."""
+_Strategy = Literal["ring_all", "linear", "round_robin", "longest_idle", "random"]
 Seconds = Annotated[int, Field(ge=1, le=604_800)]
 RingSeconds = Annotated[int, Field(ge=1, le=300)]
 
@@ -194,23 +197,38 @@ class ExtensionSettings(_Table):
     contact: ContactAddress | None = None
     caller_id: E164 | None = None
     record: bool = False
+    confirm: bool = False
+    auto_answer: bool = False
+
+
+class ExternalNumberSettings(_Table):
+    """`[orgs.ORG.external_numbers."+NUMBER"]`: what is special about an external number."""
+
+    confirm: bool = False
 
 
 class RingGroupSettings(_Table):
     """`[orgs.ORG.ring_groups.NUMBER]`."""
 
     members: Annotated[Targets, Field(min_length=1)]
-    strategy: HuntStrategy = "ring_all"
+    strategy: _Strategy = "ring_all"
     ring_seconds: RingSeconds = 20
+    total_seconds: Seconds | None = None
 
 
 class QueueSettings(_Table):
     """`[orgs.ORG.queues.NUMBER]`."""
 
     agents: Annotated[Targets, Field(min_length=1)]
-    strategy: HuntStrategy = "longest_idle"
+    strategy: _Strategy = "longest_idle"
+    ring_seconds: RingSeconds = 20
     music: AudioFile | None = None
     max_wait_seconds: Seconds = 300
+    max_waiting: int | None = Field(default=None, ge=1)
+    then: Target | None = None
+    position_seconds: int | None = Field(default=None, ge=5, le=3600)
+    wrap_up_seconds: int = Field(default=0, ge=0, le=3600)
+    pacing: float = Field(default=1.0, gt=0, le=10, allow_inf_nan=False)
 
 
 class MessageSettings(_Table):
@@ -218,6 +236,7 @@ class MessageSettings(_Table):
 
     audio: AudioFile | None = None
     text: Text | None = None
+    repeats: int = Field(default=1, ge=1, le=20)
     key: Digit | None = None
     then: Target | None = None
 
@@ -235,13 +254,25 @@ class IvrSettings(_Table):
 
     prompt: AudioFile
     options: Annotated[dict[Digit, Target], Field(min_length=1)]
+    timeout_seconds: int = Field(default=5, ge=1, le=60)
+    repeats: int = Field(default=2, ge=0, le=20)
+    barge_in: bool = True
+    direct_dial: bool = False
 
 
 class AppSettings(_Table):
     """`[orgs.ORG.apps.NAME]`."""
 
     number: Number
-    kind: Literal["echo", "music", "conference", "clock", "hold"]
+    kind: AppKind
+    audio: AudioFile | None = None
+    max_seconds: int = Field(default=180, ge=5, le=3600)
+
+    @model_validator(mode="after")
+    def _audio_is_played(self) -> Self:
+        if self.audio is not None and self.kind not in APPS_WITH_AUDIO:
+            raise refused(f"expected `audio` with the kinds {', '.join(APPS_WITH_AUDIO)} only")
+        return self
 
 
 _LISTEN = DetectionParameters()
@@ -286,6 +317,20 @@ class MachineDetectionSettings(_Table):
         )
 
 
+class InboundSettings(BaseModel):
+    """`[orgs.ORG.inbound]`: from an external number of the organisation to where a call to it goes."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, hide_input_in_errors=True)
+    __pydantic_extra__: dict[E164, Target]
+
+    last_agent: bool = False
+
+    @property
+    def routes(self) -> dict[str, str]:
+        """From an E.164 number to a target."""
+        return dict(self.__pydantic_extra__)
+
+
 class OrganisationSettings(_Table):
     """`[orgs.NAME]`: a tenant."""
 
@@ -297,6 +342,7 @@ class OrganisationSettings(_Table):
     caller_id: E164 | None = None
     caller_ids: Numbers = ()
     ident: Secret | None = None
+    internal_numbers: Shapes = ()
     allowed_prefixes: Prefixes = ()
     max_calls: int | None = Field(default=None, ge=1)
     calls_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -304,7 +350,8 @@ class OrganisationSettings(_Table):
     api_keys: dict[Name, ApiKeySettings] = Field(default_factory=dict)
     sip_addresses: dict[Name, ServiceAddress] = Field(default_factory=dict)
     extensions: dict[Number, ExtensionSettings] = Field(default_factory=dict)
-    inbound: dict[E164, Target] = Field(default_factory=dict)
+    external_numbers: dict[E164, ExternalNumberSettings] = Field(default_factory=dict)
+    inbound: InboundSettings = Field(default_factory=lambda: InboundSettings.model_validate({}))
     ring_groups: dict[Number, RingGroupSettings] = Field(default_factory=dict)
     queues: dict[Number, QueueSettings] = Field(default_factory=dict)
     messages: dict[Number, MessageSettings] = Field(default_factory=dict)

@@ -13,14 +13,17 @@ from pydantic import ValidationInfo
 class AudioSource(Protocol):
     """Makes ready what the settings let calls play, and so finds out whether it is of any use."""
 
-    def converted(self, path: Path) -> object:
-        """Make an audio file ready; raises AudioFileError."""
+    def converted(self, path: Path) -> Path:
+        """Make an audio file ready to be played, and return where it is; raises AudioFileError."""
+        ...
 
-    def spoken(self, text: str, language: str) -> object:
-        """Make a text ready; raises SpeechError."""
+    def spoken(self, text: str, language: str) -> Path:
+        """Make a text ready to be played, and return where it is; raises SpeechError."""
+        ...
 
-    def prompts(self, language: str, directory: Path | None) -> object:
-        """Make the prompts of a language and a directory ready; raises AudioFileError."""
+    def prompts(self, language: str, directory: Path | None) -> Mapping[str, str]:
+        """Make the prompts of a language and a directory ready, and return where they are; raises AudioFileError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,8 @@ class _Organisation:
 
     def _single_targets(self) -> Iterator[tuple[KeyPath, str]]:
         tables = [((*self._path, "inbound"), _table(self._table, "inbound"))]
+        for number, queue in _tables(self._table, "queues").items():
+            tables.append(((*self._path, "queues", number), {"then": queue.get("then")}))
         for number, message in _tables(self._table, "messages").items():
             tables.append(((*self._path, "messages", number), {"then": message.get("then")}))
         for number, ivr in _tables(self._table, "ivrs").items():

@@ -34,6 +34,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _E164_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _DIGIT = re.compile(r"[0-9*#]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
+_SHAPE = re.compile(r"[0-9x*#]{1,32}")
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 _SIP_ADDRESS = re.compile(r"sip:(?:([^@]*)@)?([^:@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -265,6 +266,8 @@ SipUser = Annotated[str, _matching(_SIP_USER, "1 to 64 letters, digits and *+._!
 UnixUser = Annotated[str, _matching(_UNIX_USER, 'the name of a user of this machine such as "nobody"')]
 Number = Annotated[str, _matching(_NUMBER, "1 to 32 of the characters 0-9, * and #")]
 """An internal number."""
+Shape = Annotated[str, _matching(_SHAPE, 'the shape of a number such as "1xx": digits, * and #, x for any digit')]
+"""What numbers of a PBX look like."""
 Digit = Annotated[str, _matching(_DIGIT, "one of the keys 0-9, * and #")]
 E164 = Annotated[str, AfterValidator(_e164)]
 E164Prefix = Annotated[str, _matching(_E164_PREFIX, 'the beginning of an E.164 number such as "+1202"')]
@@ -294,6 +297,7 @@ Folder = Annotated[Path, _parsed_by(_folder, Path)]
 # TOML arrays arrive as lists, which strict mode would not take for tuples.
 Numbers = Annotated[tuple[E164, ...], Strict(strict=False), AfterValidator(_unique)]
 Prefixes = Annotated[tuple[E164Prefix, ...], Strict(strict=False), AfterValidator(_unique)]
+Shapes = Annotated[tuple[Shape, ...], Strict(strict=False), AfterValidator(_unique)]
 Targets = Annotated[tuple[Target, ...], Strict(strict=False), AfterValidator(_unique)]
 Networks = Annotated[tuple[Network, ...], Strict(strict=False), AfterValidator(_unique)]
 IdentityHeaders = Annotated[tuple[IdentityHeader, ...], Strict(strict=False), AfterValidator(_unique)]

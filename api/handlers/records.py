@@ -16,7 +16,7 @@ from sipcore.service.store import RecordStore
 LiveRecord = Callable[[str, str], CallRecord | None]
 """From an organisation's name and a record's id or a leg's UniqueID to a call in progress, or None."""
 
-_NAMES = ("uid", "number", "disposition", "since", "until", "cursor")
+_NAMES = ("uid", "number", "disposition", "batch", "since", "until", "cursor")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 
@@ -37,6 +37,7 @@ class RecordsHandler(ResourceHandler):
             uid=given["uid"],
             number=given["number"],
             disposition=_disposition(given["disposition"]),
+            batch=given["batch"],
             since=_moment("since", given["since"]),
             until=_moment("until", given["until"]),
         )
@@ -102,6 +103,8 @@ def record_as_json(record: CallRecord) -> dict[str, object]:
         "disposition": record.disposition,
         "ended_by": record.ended_by,
         "recording_id": record.recording_id,
+        "batch_id": record.batch_id,
+        "direction": record.direction,
         "legs": [_leg_as_json(leg) for leg in record.legs],
     }
 
@@ -114,6 +117,8 @@ def _leg_as_json(leg: LegRecord) -> dict[str, object]:
         "sip_code": leg.sip_code,
         "cause": leg.cause,
         "ended_by": leg.ended_by,
+        "party": leg.party,
+        "answered_by": leg.answered_by,
         "placed_at": _written(leg.placed_at),
         "ringing_at": _written(leg.ringing_at),
         "answered_at": _written(leg.answered_at),

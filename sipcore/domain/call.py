@@ -6,29 +6,22 @@ All its transitions stand in `_TABLE`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from sipcore.domain.causes import FAIL_REASONS, Disposition
-from sipcore.domain.commands import (
-    BridgeLegs,
-    Command,
-    PassAudio,
-    PlayTone,
-    ReportFirstStage,
-    SendDigit,
-    StopPlaying,
-)
+from sipcore.domain.causes import FAIL_REASONS, Disposition, Outcome
+from sipcore.domain.commands import Command, ReportFirstStage
 from sipcore.domain.errors import Click2CallError
-from sipcore.domain.events import Event, WorkerLost
+from sipcore.domain.events import Event, JoinFailed, PlaybackFinished, WorkerLost
 from sipcore.domain.machine import IGNORED, Machine
-from sipcore.domain.party import Clock, News, NewsKind, Party
+from sipcore.domain.party import Clock, News, NewsKind, Party, concerned, earliest
 from sipcore.domain.record import CallRecord
-from sipcore.domain.tones import ToneKind, tone
+from sipcore.domain.telling import Telling
 
 TELL_SECONDS = 4.0
-"""How long party 1 hears the tone that says why party 2 was not reached."""
+"""How long party 1 hears why party 2 was not reached."""
 
 
 class CallState(StrEnum):
@@ -52,12 +45,9 @@ class Role(StrEnum):
 
 _TABLE: dict[tuple[CallState, NewsKind, Role], str] = {
     (CallState.RINGING_FIRST, NewsKind.RANG, Role.FIRST): IGNORED,
-    # Nobody listens yet: there is no second party that could hear it.
-    (CallState.RINGING_FIRST, NewsKind.EARLY_MEDIA, Role.FIRST): IGNORED,
     (CallState.RINGING_FIRST, NewsKind.ANSWERED, Role.FIRST): "_ring_second",
     (CallState.RINGING_FIRST, NewsKind.FAILED, Role.FIRST): "_give_up",
     (CallState.RINGING_SECOND, NewsKind.RANG, Role.SECOND): IGNORED,
-    (CallState.RINGING_SECOND, NewsKind.EARLY_MEDIA, Role.SECOND): "_pass_early_media",
     (CallState.RINGING_SECOND, NewsKind.ANSWERED, Role.SECOND): "_join",
     (CallState.RINGING_SECOND, NewsKind.FAILED, Role.SECOND): "_tell_why",
     (CallState.RINGING_SECOND, NewsKind.LEFT, Role.FIRST): "_caller_left",
@@ -83,6 +73,8 @@ class CallTerms:
         accepted_at: when.
         country: whose tones party 1 hears (ISO 3166-1 alpha-2).
         max_seconds: how long it may last once party 1 has answered.
+        prompts: audio files of the organisation's spoken prompts, by the name of `sipcore.domain.prompts.Prompt`.
+        batch_id, direction: as in its record.
     """
 
     id: str
@@ -94,6 +86,9 @@ class CallTerms:
     accepted_at: datetime
     country: str
     max_seconds: float
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    batch_id: str | None = None
+    direction: str = "outbound"
 
 
 class Call(Machine[CallState]):
@@ -117,6 +112,7 @@ class Call(Machine[CallState]):
         self._ended_by: str | None = None
         self._joined: float | None = None
         self._ended: float | None = None
+        self._telling: Telling | None = None
 
     @property
     def ended(self) -> bool:
@@ -124,9 +120,18 @@ class Call(Machine[CallState]):
         return self.state is CallState.ENDED
 
     @property
-    def legs(self) -> tuple[str, str]:
-        """UniqueIDs of leg 1 and leg 2."""
-        return self._first.leg, self._second.leg
+    def uids(self) -> tuple[str, str]:
+        """UniqueIDs that party 1 and party 2 were given at acceptance."""
+        return self._first.uid, self._second.uid
+
+    @property
+    def contest_legs(self) -> int:
+        """How many legs it may have ringing beside each other, more than one at a time; see `Party`."""
+        return self._first.contest_legs + self._second.contest_legs
+
+    def role_of(self, leg: str) -> Role | None:
+        """Tell which party a leg belongs to, or None."""
+        return next((role for role, party in self._parties.items() if party.owns(leg)), None)
 
     def start(self, now: float) -> list[Command]:
         """Ring party 1, unless the call was hung up before it began."""
@@ -141,12 +146,14 @@ class Call(Machine[CallState]):
         Raises:
             InvalidTransitionError: the event cannot happen in this state.
         """
+        hit = concerned(self._parties.values(), event)
         if isinstance(event, WorkerLost):
-            hit = [party for party in self._parties.values() if party.leg in event.legs]
             if self._ended_by is None and any(not party.released for party in hit):
                 self._ended_by = "worker"
-        else:
-            hit = [party for party in self._parties.values() if party.leg == event.leg]
+        elif isinstance(event, JoinFailed):
+            return self.hang_up("error", now)
+        elif isinstance(event, PlaybackFinished) and self._telling is not None:
+            return self._telling.feed(event)
         commands: list[Command] = []
         for party in hit:
             commands += party.feed(event, now)
@@ -154,8 +161,7 @@ class Call(Machine[CallState]):
 
     def next_deadline(self) -> float | None:
         """When `on_deadline` wants to be called, or None."""
-        deadlines = [self._deadline, *(party.next_deadline() for party in self._parties.values())]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(self._parties.values(), self._deadline)
 
     def on_deadline(self, now: float) -> list[Command]:
         """Act on every deadline that has passed."""
@@ -190,11 +196,15 @@ class Call(Machine[CallState]):
             dial2=self.terms.dial2,
             set_cid=self.terms.set_cid,
             accepted_at=self.terms.accepted_at,
-            legs=(self._first.record(at), self._second.record(at)),
+            legs=tuple(
+                replace(leg, party=str(role)) for role, party in self._parties.items() for leg in party.records(at)
+            ),
             joined_at=None if self._joined is None else at(self._joined),
             ended_at=None if self._ended is None else at(self._ended),
             disposition=self._disposition if self.ended else None,
             ended_by=self._ended_by if self.ended else None,
+            batch_id=self.terms.batch_id,
+            direction=self.terms.direction,
         )
 
     def _after(self, commands: list[Command], now: float) -> list[Command]:
@@ -219,30 +229,33 @@ class Call(Machine[CallState]):
     def _ring_second(self, _news: News, _role: Role, now: float) -> list[Command]:
         self._deadline = now + self.terms.max_seconds
         self._enter(CallState.RINGING_SECOND, "dial1 answered")
-        placed = self._second.start(now)
-        ringback = PlayTone(self._first.leg, tone(ToneKind.RINGBACK, self.terms.country))
-        return [*placed, *self._report(None), ringback]
-
-    def _pass_early_media(self, _news: News, _role: Role, _now: float) -> list[Command]:
-        return [StopPlaying(self._first.leg), PassAudio(self._second.leg, self._first.leg)]
+        return [*self._second.start(now, self._first.leg), *self._report(None)]
 
     def _join(self, _news: News, _role: Role, now: float) -> list[Command]:
         self._joined = now
         self._disposition = Disposition.ANSWERED
         self._enter(CallState.JOINED, "dial2 answered")
-        return [StopPlaying(self._first.leg), BridgeLegs(self._first.leg, self._second.leg)]
+        accepted = self._first.accept(now)
+        # A party without a leg of its own talks to the other one's.
+        for speaker, listener in ((self._second, self._first), (self._first, self._second)):
+            if listener.leg is not None:
+                return [*accepted, *speaker.join(listener.leg, now)]
+        raise Click2CallError("neither party has a leg")
 
     def _give_up(self, _news: News, role: Role, now: float) -> list[Command]:
-        disposition = self._disposition_of(role)
+        disposition = self._outcome_of(role).disposition
         self._end_as(disposition, role)
         return [*self._report(FAIL_REASONS[disposition]), *self._release("dial1 failed", now)]
 
     def _tell_why(self, _news: News, role: Role, now: float) -> list[Command]:
-        self._end_as(self._disposition_of(role), role)
+        outcome = self._outcome_of(role)
+        self._end_as(outcome.disposition, role)
+        if self._first.leg is None or not self._first.up:
+            return [*self._first.refuse(outcome, now), *self._release("dial2 failed", now)]
         self._deadline = now + TELL_SECONDS
         self._enter(CallState.TELLING, "dial2 failed")
-        kind = ToneKind.BUSY if self._disposition is Disposition.BUSY else ToneKind.CONGESTION
-        return [StopPlaying(self._first.leg), PlayTone(self._first.leg, tone(kind, self.terms.country))]
+        self._telling = Telling(self._first.leg, outcome.disposition, self.terms.country, self.terms.prompts)
+        return self._telling.start()
 
     def _caller_left(self, _news: News, role: Role, now: float) -> list[Command]:
         self._end_as(Disposition.INTERRUPTED if self._ended_by == "worker" else Disposition.CANCELLED, role)
@@ -255,15 +268,15 @@ class Call(Machine[CallState]):
     def _told(self, _news: News, _role: Role, now: float) -> list[Command]:
         return self._release("dial1 left", now)
 
-    def _relay_digit(self, news: News, role: Role, _now: float) -> list[Command]:
+    def _relay_digit(self, news: News, role: Role, now: float) -> list[Command]:
         other = self._second if role is Role.FIRST else self._first
-        return [SendDigit(other.leg, news.digit, news.duration_ms)]
+        return other.press(news.digit, news.duration_ms, now)
 
-    def _disposition_of(self, role: Role) -> Disposition:
+    def _outcome_of(self, role: Role) -> Outcome:
         outcome = self._parties[role].outcome
         if outcome is None:
             raise Click2CallError(f"{role} failed without an outcome")
-        return outcome.disposition
+        return outcome
 
     def _report(self, fail_reason: str | None) -> list[Command]:
         if self._reported:

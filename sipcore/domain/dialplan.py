@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from sipcore.domain.directory import Extension, Organisation, SipAddress
+from sipcore.domain.directory import (
+    Announcement,
+    App,
+    Extension,
+    Ivr,
+    Organisation,
+    Queue,
+    RingGroup,
+    SipAddress,
+)
 from sipcore.domain.errors import NotAllowedError, ParameterError
 
 MAX_DIGITS = 32
 _DIGITS = re.compile(r"[0-9*#+]{1,32}")
-_PREFIX_KINDS = {"group": "ring group", "queue": "queue", "ivr": "IVR", "msg": "announcement", "app": "app"}
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -32,6 +41,8 @@ class ExtensionDestination:
     """An internal phone."""
 
     extension: Extension
+    rings: ClassVar[bool] = True
+    serves_many: ClassVar[bool] = False
 
     @property
     def number(self) -> str:
@@ -44,6 +55,8 @@ class ExternalDestination:
     """A number of the outside world, E.164."""
 
     number: str
+    rings: ClassVar[bool] = True
+    serves_many: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,8 @@ class NamedDestination:
 
     name: str
     address: SipAddress
+    rings: ClassVar[bool] = True
+    serves_many: ClassVar[bool] = False
 
     @property
     def number(self) -> str:
@@ -64,16 +79,151 @@ class UnknownExtension:
     """Digits that are nobody's: the call is accepted and ends as `Not connected`, and no packet is sent."""
 
     number: str
+    rings: ClassVar[bool] = True
+    serves_many: ClassVar[bool] = False
 
 
-Destination = ExtensionDestination | ExternalDestination | NamedDestination | UnknownExtension
+@dataclass(frozen=True, slots=True)
+class RingGroupDestination:
+    """Several phones behind one number."""
+
+    group: RingGroup
+    rings: ClassVar[bool] = True
+    serves_many: ClassVar[bool] = False
+
+    @property
+    def number(self) -> str:
+        """Its internal number."""
+        return self.group.number
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDestination:
+    """A queue: whoever reaches it waits for a free agent."""
+
+    queue: Queue
+    rings: ClassVar[bool] = True
+    serves_many: ClassVar[bool] = True
+
+    @property
+    def number(self) -> str:
+        """Its internal number."""
+        return self.queue.number
+
+
+@dataclass(frozen=True, slots=True)
+class IvrDestination:
+    """A menu."""
+
+    ivr: Ivr
+    rings: ClassVar[bool] = False
+    serves_many: ClassVar[bool] = True
+
+    @property
+    def number(self) -> str:
+        """Its internal number."""
+        return self.ivr.number
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementDestination:
+    """An audio file that is played."""
+
+    announcement: Announcement
+    rings: ClassVar[bool] = False
+    serves_many: ClassVar[bool] = True
+
+    @property
+    def number(self) -> str:
+        """Its internal number."""
+        return self.announcement.number
+
+
+@dataclass(frozen=True, slots=True)
+class AppDestination:
+    """Something built in."""
+
+    app: App
+    rings: ClassVar[bool] = False
+    serves_many: ClassVar[bool] = True
+
+    @property
+    def number(self) -> str:
+        """Its internal number."""
+        return self.app.number
+
+
+Destination = (
+    ExtensionDestination
+    | ExternalDestination
+    | NamedDestination
+    | UnknownExtension
+    | RingGroupDestination
+    | QueueDestination
+    | IvrDestination
+    | AnnouncementDestination
+    | AppDestination
+)
+"""What `dial1` and `dial2` can name.
+
+`rings`: it has phones of its own, so that somebody is there whatever the other destination is. `serves_many`: it can be
+dial2 of many numbers at once.
+"""
+
+
+def _find_extension(number: str, organisation: Organisation) -> Destination | None:
+    found = organisation.extensions.get(number)
+    if found is None and any(_has_shape(number, shape) for shape in organisation.internal_numbers):
+        found = Extension(number)
+    return None if found is None else ExtensionDestination(found)
+
+
+def _has_shape(number: str, shape: str) -> bool:
+    return len(number) == len(shape) and all(
+        digit in "0123456789" if wanted == "x" else digit == wanted for digit, wanted in zip(number, shape, strict=True)
+    )
+
+
+def _find_group(number: str, organisation: Organisation) -> Destination | None:
+    found = organisation.ring_groups.get(number)
+    return None if found is None else RingGroupDestination(found)
+
+
+def _find_queue(number: str, organisation: Organisation) -> Destination | None:
+    found = organisation.queues.get(number)
+    return None if found is None else QueueDestination(found)
+
+
+def _find_ivr(number: str, organisation: Organisation) -> Destination | None:
+    found = organisation.ivrs.get(number)
+    return None if found is None else IvrDestination(found)
+
+
+def _find_announcement(number: str, organisation: Organisation) -> Destination | None:
+    found = organisation.announcements.get(number)
+    return None if found is None else AnnouncementDestination(found)
+
+
+def _find_app(number: str, organisation: Organisation) -> Destination | None:
+    found = organisation.apps.get(number)
+    return None if found is None else AppDestination(found)
+
+
+_KINDS: dict[str, tuple[str, Callable[[str, Organisation], Destination | None]]] = {
+    "group": ("ring group", _find_group),
+    "queue": ("queue", _find_queue),
+    "ivr": ("IVR", _find_ivr),
+    "msg": ("announcement", _find_announcement),
+    "app": ("app", _find_app),
+}
+"""By prefix: what it is called, and how one of it is found. Numbers are unique in an organisation."""
 
 
 def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, parameter: str) -> Destination:
-    """Find what a request's `dial1` or `dial2` names.
+    """Find what a request's `dial1` or `dial2`, or a number of the settings, names.
 
     Digits are looked up in the organisation's own numbering first, else taken as an external number; a prefix
-    (`ext:`, `tel:`, `sip:` and the names of kinds that are not phones) makes it explicit.
+    (`ext:`, `group:`, `queue:`, `ivr:`, `msg:`, `app:`, `tel:`, `sip:`) makes it explicit.
 
     Args:
         text: the destination as given.
@@ -82,7 +232,7 @@ def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, param
         parameter: name of the parameter, for the refusal.
 
     Raises:
-        ParameterError: it is malformed, or of a kind that cannot be dialled.
+        ParameterError: it is malformed, or names nothing.
         NotAllowedError: the organisation may not dial it.
     """
     prefix, colon, rest = text.partition(":")
@@ -93,23 +243,26 @@ def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, param
         return _by_name(rest, organisation, parameter)
     digits = _checked_digits(rest, parameter)
     if kind == "ext":
-        found = organisation.extensions.get(digits)
-        return ExtensionDestination(found) if found else UnknownExtension(digits)
+        return _find_extension(digits, organisation) or UnknownExtension(digits)
     if kind == "tel":
         return _external(digits, organisation, numbers, parameter)
-    if kind in _PREFIX_KINDS:
-        raise ParameterError(parameter, f"destinations of the kind {_PREFIX_KINDS[kind]} are not available yet")
-    raise ParameterError(parameter, "unknown prefix; ext:, tel: and sip: are known")
+    if kind not in _KINDS:
+        raise ParameterError(
+            parameter, f"unknown prefix; ext:, {', '.join(f'{name}:' for name in _KINDS)}, tel: and sip: are known"
+        )
+    called, find = _KINDS[kind]
+    found = find(digits, organisation)
+    if found is None:
+        raise ParameterError(parameter, f"the organisation has no {called} of this number")
+    return found
 
 
 def _by_digits(text: str, organisation: Organisation, numbers: NumberPlan, parameter: str) -> Destination:
     digits = _checked_digits(text, parameter)
-    extension = organisation.extensions.get(digits)
-    if extension is not None:
-        return ExtensionDestination(extension)
-    if digits in organisation.other_numbers:
-        kind = organisation.other_numbers[digits]
-        raise ParameterError(parameter, f"destinations of the kind {kind} are not available yet")
+    for find in (_find_extension, *(find for _, find in _KINDS.values())):
+        found = find(digits, organisation)
+        if found is not None:
+            return found
     if "+" not in digits and numbers.e164(digits, organisation.country) is None:
         return UnknownExtension(digits)
     return _external(digits, organisation, numbers, parameter)

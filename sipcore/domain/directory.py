@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
+
+from sipcore.domain.machine_detection import MachineDetection
 
 Transport = Literal["udp", "tcp"]
 NumberFormat = Literal["plus_e164", "e164", "national"]
@@ -94,12 +97,159 @@ class Extension:
         contact: where its phone is; None when it is reached through the organisation's trunk (a PBX).
         caller_id: the E.164 number that it shows outside, or None for the organisation's.
         record: whether this agent's calls are recorded.
+        confirm: whether whoever answers must press 1 before the call is joined.
+        auto_answer: whether its phone is asked to answer leg 1 by itself.
     """
 
     number: str
     contact: SipAddress | None = None
     caller_id: str | None = None
     record: bool = False
+    confirm: bool = False
+    auto_answer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalNumber:
+    """What is special about an external number, E.164.
+
+    Attributes:
+        confirm: whether whoever answers must press 1 before the call is joined.
+    """
+
+    number: str
+    confirm: bool = False
+
+
+class HuntStrategy(StrEnum):
+    """In which order the members of a ring group, or the free agents of a queue, are rung."""
+
+    RING_ALL = "ring_all"
+    LINEAR = "linear"
+    ROUND_ROBIN = "round_robin"
+    LONGEST_IDLE = "longest_idle"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class RingGroup:
+    """Several phones behind one number.
+
+    Attributes:
+        members: extensions, external numbers (E.164) and other groups, in order.
+        ring_seconds: how long each member is rung.
+        total_seconds: how long the whole group is rung.
+    """
+
+    number: str
+    members: tuple[str, ...]
+    strategy: HuntStrategy = HuntStrategy.RING_ALL
+    ring_seconds: float = 20.0
+    total_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Callers who wait for free agents.
+
+    Attributes:
+        agents: extensions and external numbers (E.164), in order.
+        ring_seconds: how long an agent is rung before the next one is tried.
+        music: audio file that waiting callers hear.
+        max_wait_seconds: how long a caller waits at most.
+        max_waiting: how many callers wait at most, or None.
+        then: number that is dialled for a caller whose wait is over, or None.
+        position_seconds: how often a caller is told its position, or None: never.
+        wrap_up_seconds: how long an agent stays busy after a call.
+        pacing: calls to many numbers that are placed for each free agent.
+    """
+
+    number: str
+    agents: tuple[str, ...]
+    strategy: HuntStrategy = HuntStrategy.LONGEST_IDLE
+    ring_seconds: float = 20.0
+    music: str | None = None
+    max_wait_seconds: float = 300.0
+    max_waiting: int | None = None
+    then: str | None = None
+    position_seconds: float | None = None
+    wrap_up_seconds: float = 0.0
+    pacing: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An audio file that is played to whoever is connected to it.
+
+    Attributes:
+        audio: the file, 16-bit mono WAV at 8000 Hz.
+        repeats: how many times it is played.
+        key: the key that leads on to `then`, or None.
+        then: number that the key reaches, or None.
+    """
+
+    number: str
+    audio: str
+    repeats: int = 1
+    key: str | None = None
+    then: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ivr:
+    """A menu.
+
+    Attributes:
+        prompt: audio file, 16-bit mono WAV at 8000 Hz.
+        options: from a key to the number that it reaches.
+        timeout_seconds: how long it waits for a key after the prompt.
+        repeats: how often the prompt is played again after no key or a wrong one, before the menu hangs up.
+        barge_in: whether a key counts while the prompt is still played.
+        direct_dial: whether an extension's number may be dialled in place of an option.
+    """
+
+    number: str
+    prompt: str
+    options: Mapping[str, str]
+    timeout_seconds: float = 5.0
+    repeats: int = 2
+    barge_in: bool = True
+    direct_dial: bool = False
+
+
+AppKind = Literal["echo", "music", "conference", "clock", "hold", "voicemail"]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Something built in that a call can be connected to.
+
+    Attributes:
+        name: as the settings call it.
+        number: its internal number.
+        kind: what it does.
+        audio: audio file of `music` and `hold`, greeting of `voicemail`; None: the one that is built in.
+        max_seconds: length of a recording of `voicemail` at most.
+    """
+
+    name: str
+    number: str
+    kind: AppKind
+    audio: str | None = None
+    max_seconds: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """Where calls to the organisation's external numbers go.
+
+    Attributes:
+        routes: from an E.164 number to a number of the organisation, or an external one.
+        last_agent: whether the extension that called this caller last is tried first.
+    """
+
+    routes: Mapping[str, str] = field(default_factory=dict)
+    last_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +265,14 @@ class Organisation:
         caller_ids: further verified E.164 numbers.
         ident: secret of future calls, or None.
         users, api_keys, extensions, sip_addresses: by name or number.
-        other_numbers: internal numbers of kinds that are not phones, number to kind
-            (`ring group`, `queue`, `IVR`, `announcement`, `app`).
+        ring_groups, queues, announcements, ivrs, apps, external_numbers: by number.
+        inbound: where calls to its external numbers go.
+        internal_numbers: shapes of numbers of the PBX behind the trunk: digits, and `x` for any digit.
         allowed_prefixes: E.164 prefixes that may be dialled; empty: all.
         max_calls: calls at once, or None.
         calls_per_second: calls started per second, or None.
+        prompts: audio files of spoken prompts, 16-bit mono WAV at 8000 Hz, by the name of the prompt.
+        machine_detection: what is done about answering machines at external numbers, or None.
     """
 
     name: str
@@ -132,11 +285,20 @@ class Organisation:
     users: Mapping[str, User] = field(default_factory=dict)
     api_keys: Mapping[str, ApiKey] = field(default_factory=dict)
     extensions: Mapping[str, Extension] = field(default_factory=dict)
+    external_numbers: Mapping[str, ExternalNumber] = field(default_factory=dict)
     sip_addresses: Mapping[str, SipAddress] = field(default_factory=dict)
-    other_numbers: Mapping[str, str] = field(default_factory=dict)
+    ring_groups: Mapping[str, RingGroup] = field(default_factory=dict)
+    queues: Mapping[str, Queue] = field(default_factory=dict)
+    announcements: Mapping[str, Announcement] = field(default_factory=dict)
+    ivrs: Mapping[str, Ivr] = field(default_factory=dict)
+    apps: Mapping[str, App] = field(default_factory=dict)
+    inbound: Inbound = field(default_factory=Inbound)
+    internal_numbers: tuple[str, ...] = ()
     allowed_prefixes: tuple[str, ...] = ()
     max_calls: int | None = None
     calls_per_second: float | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    machine_detection: MachineDetection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sipcore.domain.slots import Slots
+
 EndedBy = Literal["local", "remote", "network"]
+
+
+@dataclass(frozen=True, slots=True)
+class LegArrived:
+    """An INVITE from a trunk, a phone or the edge: a leg that somebody else placed, and that waits for `AnswerLeg`.
+
+    Attributes:
+        leg: its Call-ID as the far end chose it.
+        number: user part of its Request-URI, unescaped.
+        caller: user part of its caller identity (P-Asserted-Identity from a trunk, else From), unescaped, or empty.
+        trunk: name of the trunk whose host sent it, or None.
+        slots: reserved for it, and for one more leg beside it, on its worker.
+    """
+
+    leg: str
+    number: str
+    caller: str
+    trunk: str | None
+    slots: Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +99,91 @@ class DigitPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody began to speak on a leg that is listened to.
+
+    Attributes:
+        at_ms: milliseconds of the leg's audio since listening began; 0 at its first packet.
+    """
+
+    leg: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """Whoever spoke on the leg fell silent; `at_ms` as for `SpeechStarted`."""
+
+    leg: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeepHeard:
+    """A steady tone on the leg ended, such as a voicemail's beep; `at_ms` as for `SpeechStarted`."""
+
+    leg: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinFailed:
+    """The leg could not be joined with another one, or with its room: no worker has a slot for the link."""
+
+    leg: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackFinished:
+    """The files of a `PlayAudio` have been played to their end. One that was stopped does not finish."""
+
+    leg: str
+    playback: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFinished:
+    """A recording is closed and its file is whole.
+
+    Attributes:
+        seconds: its length.
+    """
+
+    leg: str
+    recording: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentsOffered:
+    """It is a waiting party's turn: these agents are free and held for it.
+
+    Attributes:
+        ticket: UniqueID of the party.
+        agents: numbers of the agents, to be rung all at once.
+    """
+
+    ticket: str
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePosition:
+    """Tell a waiting party its place, 1 for the next."""
+
+    ticket: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRefused:
+    """The queue takes no more (`max_waiting`)."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLost:
     """The process that carried these legs died; their dialogs are being released for it.
 
@@ -88,8 +194,26 @@ class WorkerLost:
     legs: tuple[str, ...]
 
 
-LegEvent = LegPlaced | LegRang | LegEarlyMediaStarted | LegAnswered | LegEnded | DigitPressed
-"""What a worker reports of one leg."""
+LegEvent = (
+    LegArrived
+    | LegPlaced
+    | LegRang
+    | LegEarlyMediaStarted
+    | LegAnswered
+    | LegEnded
+    | DigitPressed
+    | SpeechStarted
+    | SpeechStopped
+    | BeepHeard
+    | JoinFailed
+)
+"""What a worker reports of one leg, and concerns the party whose leg it is."""
 
-Event = LegEvent | WorkerLost
+Notice = PlaybackFinished | RecordingFinished | AgentsOffered | QueuePosition | WaitRefused
+"""What concerns whoever has asked for it, whosever leg it is about."""
+
+Event = LegEvent | Notice | WorkerLost
+"""Everything that a call can be told."""
+
+PortEvent = LegEvent | PlaybackFinished | RecordingFinished | WorkerLost
 """Everything that the SIP port reports."""

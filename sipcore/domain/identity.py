@@ -7,16 +7,34 @@ no text of a request can become SIP syntax.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sipcore.domain.commands import LegPlan
-from sipcore.domain.dialplan import Destination, ExtensionDestination, NamedDestination, NumberPlan, UnknownExtension
-from sipcore.domain.directory import Directory, Organisation, SipHost, Trunk
+from sipcore.domain.dialplan import (
+    Destination,
+    ExtensionDestination,
+    ExternalDestination,
+    NamedDestination,
+    NumberPlan,
+    UnknownExtension,
+)
+from sipcore.domain.directory import Directory, Organisation, SipAddress, Trunk
 from sipcore.domain.errors import NotAllowedError, ParameterError
 
 _URI_USER = re.compile(r"[0-9*#+]{1,32}")
 _ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>'
 """RFC 3323 section 4.1."""
+AUTO_ANSWER: tuple[tuple[str, str], ...] = (
+    ("Alert-Info", "<http://127.0.0.1>;info=alert-autoanswer;delay=0"),
+    ("Call-Info", "<sip:127.0.0.1>;answer-after=0"),
+    ("Answer-Mode", "Auto"),
+)
+"""What desk phones take for "open the loudspeaker": Alert-Info (Polycom, Yealink, Grandstream and others), Call-Info
+(Snom, Cisco and others), Answer-Mode (RFC 5373)."""
+
+
+PhoneDestination = ExtensionDestination | ExternalDestination | NamedDestination | UnknownExtension
+"""Destinations that one INVITE reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +64,10 @@ def callers(
     """
     if set_cid is None:
         agent = first.extension.caller_id if isinstance(first, ExtensionDestination) else None
-        return Callers(second.number, agent or organisation.caller_id)
+        outside_machine = isinstance(first, ExternalDestination) and not isinstance(second, PhoneDestination)
+        # The number of a menu or queue means nothing outside.
+        shown = organisation.caller_id if outside_machine else second.number
+        return Callers(shown, agent or organisation.caller_id)
     extension = organisation.extensions.get(set_cid)
     if extension is not None:
         inside = isinstance(second, ExtensionDestination)
@@ -67,13 +88,14 @@ def _verified_number(set_cid: str, organisation: Organisation, numbers: NumberPl
 
 
 def plan_leg(
-    destination: Destination,
+    destination: PhoneDestination,
     caller: str | None,
     organisation: Organisation,
     directory: Directory,
     numbers: NumberPlan,
     *,
     foreign: bool = False,
+    auto_answer: bool = False,
 ) -> LegPlan | None:
     """Make the INVITE of one leg.
 
@@ -85,6 +107,7 @@ def plan_leg(
         numbers: for the number format of the trunk.
         foreign: True when `caller` is the other party's number and not the organisation's own; a trunk
             that takes only own numbers then gets the organisation's.
+        auto_answer: True when a phone that is set so shall answer by itself.
 
     Returns:
         None when the destination cannot be reached at all: an unknown extension, or one without a contact in an
@@ -93,20 +116,26 @@ def plan_leg(
     if isinstance(destination, UnknownExtension):
         return None
     if isinstance(destination, NamedDestination):
-        return _to_contact(destination.address.user, destination.address.at, caller, directory)
-    if isinstance(destination, ExtensionDestination) and destination.extension.contact is not None:
+        return _to_contact(destination.address, caller, directory, line="")
+    extra: tuple[tuple[str, str], ...] = ()
+    if isinstance(destination, ExtensionDestination):
+        if auto_answer and destination.extension.auto_answer:
+            extra = AUTO_ANSWER
         contact = destination.extension.contact
-        return _to_contact(contact.user, contact.at, caller, directory)
+        if contact is not None:
+            plan = _to_contact(contact, caller, directory, line=destination.number)
+            return replace(plan, headers=(*plan.headers, *extra))
     trunk = directory.trunks.get(organisation.trunk) if organisation.trunk is not None else None
     if trunk is None:
         return None
     shown = caller if trunk.any_caller_id or not foreign else organisation.caller_id
-    return _through_trunk(destination.number, shown, trunk, organisation, numbers)
+    plan = _through_trunk(destination.number, shown, trunk, organisation, numbers)
+    return replace(plan, headers=(*plan.headers, *extra))
 
 
-def _to_contact(user: str, at: SipHost, caller: str | None, directory: Directory) -> LegPlan:
+def _to_contact(contact: SipAddress, caller: str | None, directory: Directory, *, line: str) -> LegPlan:
     from_uri = _name_addr(caller, directory.sip_address) if caller else _ANONYMOUS
-    return LegPlan(user=user, at=at, trunk=None, from_uri=from_uri)
+    return LegPlan(user=contact.user, at=contact.at, trunk=None, from_uri=from_uri, line=line)
 
 
 def _name_addr(number: str, host: str) -> str:
@@ -124,6 +153,7 @@ def _through_trunk(
         trunk=trunk.name,
         from_uri=_from_uri(shown, trunk),
         headers=_identity_headers(shown, trunk),
+        line=number,
     )
 
 

@@ -6,21 +6,37 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sipcore.domain.causes import OWN_TIMEOUT, WITHDRAWN, WORKER_DIED, Disposition, Outcome, outcome_of
-from sipcore.domain.commands import Command, HangUpLeg, LegPlan, PlaceLeg
+from sipcore.domain.commands import (
+    BridgeLegs,
+    Command,
+    HangUpLeg,
+    LegPlan,
+    PassAudio,
+    PlaceLeg,
+    PlayTone,
+    SendDigit,
+    StopPlaying,
+)
 from sipcore.domain.events import (
+    BeepHeard,
     DigitPressed,
     EndedBy,
     Event,
+    JoinFailed,
     LegAnswered,
     LegEarlyMediaStarted,
     LegEnded,
+    LegEvent,
     LegPlaced,
     LegRang,
+    SpeechStarted,
+    SpeechStopped,
     WorkerLost,
 )
 from sipcore.domain.machine import IGNORED, Machine
-from sipcore.domain.party import Clock, News, NewsKind
+from sipcore.domain.party import Clock, NewsKind, PartyBase
 from sipcore.domain.record import LegRecord
+from sipcore.domain.tones import ToneKind, tone
 
 RELEASE_SECONDS = 40.0
 """How long a leg that we hung up may take to end: 64*T1 (RFC 3261 timer B and F, 32 s) and a margin."""
@@ -94,55 +110,80 @@ class _Steps:
     ended: float | None = None
 
 
-class PhoneParty(Machine[PhoneState]):
+NOT_A_PHONES_BUSINESS = (SpeechStarted, SpeechStopped, BeepHeard, JoinFailed)
+"""Events of its leg that are for whoever listens to it, or joined it, and may come after they have lost interest."""
+
+
+class PhoneParty(PartyBase, Machine[PhoneState]):
     """One phone, rung once.
 
     Args:
         leg: UniqueID of its leg.
         plan: its INVITE.
         ring_seconds: how long it may ring before it counts as not answered.
+        country: whose ringback whoever waits for it hears (ISO 3166-1 alpha-2).
+        contest: True when it rings beside others for the same call.
     """
 
-    def __init__(self, leg: str, plan: LegPlan, ring_seconds: float) -> None:
-        super().__init__(f"phone {leg}", PhoneState.IDLE)
-        self._leg = leg
+    def __init__(
+        self, leg: str, plan: LegPlan, ring_seconds: float, *, country: str = "US", contest: bool = False
+    ) -> None:
+        PartyBase.__init__(self, leg)
+        Machine.__init__(self, f"phone {leg}", PhoneState.IDLE)
         self._plan = plan
         self._ring_seconds = ring_seconds
+        self._country = country
+        self._contest = contest
+        self._listener: str | None = None
         self._deadline: float | None = None
         self._steps = _Steps()
-        self._outcome: Outcome | None = None
         self._sip_code: int | None = None
         self._ended_by: EndedBy | None = None
-        self._news: list[News] = []
 
     @property
     def leg(self) -> str:
         """UniqueID of the leg."""
-        return self._leg
+        return self._uid
+
+    @property
+    def up(self) -> bool:
+        """True between its answer and its end."""
+        return self.state is PhoneState.UP
+
+    def owns(self, leg: str) -> bool:
+        """Tell whether it is this one's leg."""
+        return leg == self._uid
 
     @property
     def released(self) -> bool:
         """True when the leg is over or was never placed."""
         return self.state in (PhoneState.IDLE, PhoneState.OVER)
 
-    @property
-    def outcome(self) -> Outcome | None:
-        """How it ended, or None."""
-        return self._outcome
-
-    def start(self, now: float) -> list[Command]:
-        """Send the INVITE."""
+    def start(self, now: float, listener: str | None = None) -> list[Command]:
+        """Send the INVITE, and let the listener hear ringback until there is early media."""
         self._deadline = now + self._ring_seconds
+        self._listener = listener
         self._enter(PhoneState.CALLING, "start")
-        return [PlaceLeg(self._leg, self._plan)]
+        placed = PlaceLeg(self._uid, self._plan, self._contest)
+        if listener is None:
+            return [placed]
+        return [placed, PlayTone(listener, tone(ToneKind.RINGBACK, self._country))]
 
-    def withdraw(self, now: float) -> list[Command]:
+    def join(self, other: str, now: float) -> list[Command]:  # noqa: ARG002 - the parties' common shape
+        """Join the audio of both legs."""
+        return [StopPlaying(other), BridgeLegs(other, self._uid)]
+
+    def press(self, digit: str, duration_ms: int, now: float) -> list[Command]:  # noqa: ARG002 - as above
+        """Send the key on: the bridge mixes audio only."""
+        return [SendDigit(self._uid, digit, duration_ms)]
+
+    def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Release the leg, whatever its state."""
         if self.released or self.state is PhoneState.WITHDRAWING:
             return []
         answered = self.state is PhoneState.UP
         self._outcome = outcome_of(200, rang=True, answered=True) if answered else WITHDRAWN
-        return self._withdraw("withdraw", now)
+        return self._withdraw("withdraw", now, reason)
 
     def feed(self, event: Event, now: float) -> list[Command]:
         """Take an event of the leg.
@@ -150,6 +191,8 @@ class PhoneParty(Machine[PhoneState]):
         Raises:
             InvalidTransitionError: the event cannot happen in this state.
         """
+        if not isinstance(event, LegEvent | WorkerLost) or isinstance(event, NOT_A_PHONES_BUSINESS):
+            return []
         name = type(event).__name__
         method = self._method(_TABLE, (self.state, type(event)), name)
         commands: list[Command] = [] if method == IGNORED else getattr(self, method)(event, now)
@@ -170,16 +213,11 @@ class PhoneParty(Machine[PhoneState]):
         self._tell(NewsKind.FAILED)
         return self._withdraw("ringing time is up", now)
 
-    def take_news(self) -> list[News]:
-        """Give the news since last time."""
-        news, self._news = self._news, []
-        return news
-
-    def record(self, at: Clock) -> LegRecord:
+    def records(self, at: Clock) -> tuple[LegRecord, ...]:
         """Tell what became of the leg so far."""
         steps = self._steps
-        return LegRecord(
-            uid=self._leg,
+        record = LegRecord(
+            uid=self._uid,
             number=self._plan.user,
             disposition=self._outcome.disposition if self._outcome else None,
             sip_code=self._sip_code,
@@ -190,14 +228,12 @@ class PhoneParty(Machine[PhoneState]):
             answered_at=None if steps.answered is None else at(steps.answered),
             ended_at=None if steps.ended is None else at(steps.ended),
         )
+        return (record,)
 
-    def _tell(self, kind: NewsKind, digit: str = "", duration_ms: int = 0) -> None:
-        self._news.append(News(kind, digit, duration_ms))
-
-    def _withdraw(self, because: str, now: float) -> list[Command]:
+    def _withdraw(self, because: str, now: float, reason: str = "") -> list[Command]:
         self._deadline = now + RELEASE_SECONDS
         self._enter(PhoneState.WITHDRAWING, because)
-        return [HangUpLeg(self._leg)]
+        return [HangUpLeg(self._uid, reason)]
 
     def _over(self, because: str, now: float, ended_by: EndedBy) -> None:
         self._deadline = None
@@ -219,8 +255,9 @@ class PhoneParty(Machine[PhoneState]):
         return []
 
     def _early_media(self, _event: LegEarlyMediaStarted, _now: float) -> list[Command]:
-        self._tell(NewsKind.EARLY_MEDIA)
-        return []
+        if self._listener is None:
+            return []
+        return [StopPlaying(self._listener), PassAudio(self._uid, self._listener)]
 
     def _answered(self, _event: LegAnswered, now: float) -> list[Command]:
         self._deadline = None
@@ -266,64 +303,4 @@ class PhoneParty(Machine[PhoneState]):
         return []
 
     def _answered_too_late(self, _event: LegAnswered, _now: float) -> list[Command]:
-        return [HangUpLeg(self._leg)]
-
-
-class NowhereParty:
-    """A destination that does not exist: it fails as soon as it is rung, and nothing is sent.
-
-    Args:
-        leg: UniqueID that it was given at acceptance.
-        number: as it was given.
-        outcome: how it fails.
-    """
-
-    def __init__(self, leg: str, number: str, outcome: Outcome) -> None:
-        self.leg = leg
-        self._number = number
-        self._fails_with = outcome
-        self.outcome: Outcome | None = None
-        self.released = True
-        self._ended: float | None = None
-        self._news: list[News] = []
-
-    def start(self, now: float) -> list[Command]:
-        """Fail."""
-        self.outcome = self._fails_with
-        self._ended = now
-        self._news.append(News(NewsKind.FAILED))
-        return []
-
-    def withdraw(self, now: float) -> list[Command]:  # noqa: ARG002 - the parties' common shape
-        """Do nothing: there is no leg."""
-        return []
-
-    def feed(self, event: Event, now: float) -> list[Command]:  # noqa: ARG002 - the parties' common shape
-        """Do nothing: no event can be of a leg that was never placed."""
-        return []
-
-    def next_deadline(self) -> float | None:
-        """Never."""
-        return None
-
-    def on_deadline(self, now: float) -> list[Command]:  # noqa: ARG002 - the parties' common shape
-        """Do nothing."""
-        return []
-
-    def take_news(self) -> list[News]:
-        """Give the news since last time."""
-        news, self._news = self._news, []
-        return news
-
-    def record(self, at: Clock) -> LegRecord:
-        """Tell that it was never dialled."""
-        if self.outcome is None:
-            return LegRecord(uid=self.leg, number=self._number)
-        return LegRecord(
-            uid=self.leg,
-            number=self._number,
-            disposition=self.outcome.disposition,
-            cause=self.outcome.cause,
-            ended_by="local",
-            ended_at=None if self._ended is None else at(self._ended),
-        )
+        return [HangUpLeg(self._uid)]

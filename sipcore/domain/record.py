@@ -23,6 +23,8 @@ class LegRecord:
         cause: hangup cause (Q.850), None while not settled.
         ended_by: `remote`, `local` (this program) or `network`; None while not settled.
         placed_at, ringing_at, answered_at, ended_at: when each step happened; None when it did not.
+        party: which party's leg it is, `dial1` or `dial2`.
+        answered_by: `human`, `machine` or `unknown`, as machine detection heard it; None: it did not listen.
     """
 
     uid: str
@@ -35,6 +37,8 @@ class LegRecord:
     ringing_at: datetime | None = None
     answered_at: datetime | None = None
     ended_at: datetime | None = None
+    party: str = "dial1"
+    answered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class CallRecord:
     Attributes:
         id: of the record, 32 hex digits.
         organisation: name of the organisation.
-        user: name of the user or API key that asked.
+        user: name of the user or API key that asked; of a call that came in, the trunk it came from.
         dial1, dial2: the numbers as given.
         set_cid: the caller identity as given, or None.
         accepted_at: when the request was accepted.
@@ -54,7 +58,9 @@ class CallRecord:
         ended_by: `dial1`, `dial2`, `request` (hung up through the API), `limit` (`max_call_seconds`), `worker` (died),
             `shutdown`, `error` (ours), or `restart` (found unsettled at a start); None while in progress.
         recording_id: id of the recording, or None.
-        legs: leg 1 and leg 2.
+        batch_id: id of the request for many numbers that it is a part of, or None.
+        direction: `outbound`, or `inbound` when a trunk or phone called us.
+        legs: those of dial1, then those of dial2; one each, or one for every phone that was rung.
     """
 
     id: str
@@ -70,6 +76,8 @@ class CallRecord:
     disposition: Disposition | None = None
     ended_by: str | None = None
     recording_id: str | None = None
+    batch_id: str | None = None
+    direction: str = "outbound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,7 @@ class RecordFilter:
         disposition: of the whole call.
         since: accepted at or after this time (aware).
         until: accepted before this time (aware).
+        batch: id of the batch that it is a part of.
     """
 
     uid: str | None = None
@@ -89,6 +98,7 @@ class RecordFilter:
     disposition: Disposition | None = None
     since: datetime | None = None
     until: datetime | None = None
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,52 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
-from sipcore.domain.call import Call, CallTerms
-from sipcore.domain.causes import NO_SUCH_EXTENSION
-from sipcore.domain.commands import Command, ReportFirstStage
-from sipcore.domain.dialplan import Destination, NumberPlan, resolve
-from sipcore.domain.directory import Directory, Organisation
-from sipcore.domain.errors import AuthenticationError, InvalidTransitionError, ShuttingDownError, StoreUnavailableError
-from sipcore.domain.events import Event, LegEnded, WorkerLost
-from sipcore.domain.identity import callers, plan_leg
-from sipcore.domain.party import Party
-from sipcore.domain.phone import NowhereParty, PhoneParty
+from sipcore.domain.call import Call
+from sipcore.domain.commands import AnswerLeg, Command, HangUpLeg, LegCommand, PlaceLeg, ReportFirstStage
+from sipcore.domain.dialplan import NumberPlan
+from sipcore.domain.errors import (
+    AuthenticationError,
+    InvalidTransitionError,
+    LimitReachedError,
+    NoLegCapacityError,
+    ShuttingDownError,
+    StoreUnavailableError,
+)
+from sipcore.domain.events import LegAnswered, LegArrived, LegEnded, PortEvent, WorkerLost
+from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord
 from sipcore.domain.slots import Slots
+from sipcore.service.admission import Admission, EngineSettings
+from sipcore.service.call_slots import CallSlots
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
+from sipcore.service.group_order import GroupOrder
+from sipcore.service.inbound import Inbound
 from sipcore.service.limits import Limits
 from sipcore.service.port import SipPort
+from sipcore.service.record_keeper import RecordKeeper
 from sipcore.service.step_log import log_step
 from sipcore.service.store import RecordStore
 
 _log = structlog.get_logger(__name__)
 
-_LEGS_PER_CALL = 2
-_SAVE_RETRY_SECONDS = 1.0
-_MAX_SAVE_RETRY_SECONDS = 30.0
-_LAST_ATTEMPTS = 2
-"""How often the end of a call is written in vain before a shutdown goes on without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Limits of every call.
-
-    Attributes:
-        max_call_seconds: how long a call may last once destination 1 has answered.
-        ring_seconds: how long destination 2 may ring.
-    """
-
-    max_call_seconds: float = 14400.0
-    ring_seconds: float = 120.0
+_NOT_FOUND, _BUSY_HERE, _TERMINATED, _UNAVAILABLE = 404, 486, 487, 503
 
 
 @dataclass(slots=True)
@@ -57,11 +48,16 @@ class _LiveCall:
     """A call in progress and what hangs on it."""
 
     call: Call
-    slots: Slots
+    slots: CallSlots
     first_stage: asyncio.Future[str | None]
+    over: asyncio.Future[None]
     accepted: float
     count_out: Callable[[], None]
     timer: asyncio.TimerHandle | None = None
+    lines: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
+    unplaced: list[PlaceLeg] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
 
     def at(self, moment: float) -> datetime:
         """Turn a moment of the monotonic clock into UTC; a change of the system's clock moves no record."""
@@ -93,12 +89,14 @@ class CallEngine:
         self._port = port
         self._store = store
         self._directory = directory
-        self._numbers = numbers
-        self._settings = settings
+        self._lines = LineBoard()
+        self._admission = Admission(numbers, settings, GroupOrder(self._lines))
+        self._inbound = Inbound(self._admission, store, directory, numbers)
+        self._records = RecordKeeper(store)
         self._limits = Limits()
         self._calls: dict[str, _LiveCall] = {}
         self._by_leg: dict[str, _LiveCall] = {}
-        self._saving: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
         self._stopping = False
         self._idle = asyncio.Event()
@@ -111,19 +109,19 @@ class CallEngine:
     async def stop(self, patience_seconds: float = 3.0) -> None:
         """Take no new call, end those in progress, and wait until their records are written."""
         self._stopping = True
+        self._records.hurry()
         for live in list(self._calls.values()):
             self._step(live, lambda call, now: call.hang_up("shutdown", now))
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), patience_seconds)
         for live in list(self._calls.values()):
             _log.warning("call left with legs at shutdown", call=live.call.terms.id)
-            self._save(live.record())
-        while self._saving:
-            await asyncio.gather(*self._saving)
-        if self._pump is not None:
-            self._pump.cancel()
+            self._records.complete(live.record())
+        await self._records.finish()
+        for task in (*self._tasks, *([] if self._pump is None else [self._pump])):
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._pump
+                await task
 
     @property
     def calls_in_progress(self) -> int:
@@ -138,25 +136,19 @@ class CallEngine:
         organisation = directory.organisations.get(request.organisation)
         if organisation is None:
             raise AuthenticationError("the organisation is gone from the settings")
-        uid1, uid2 = uuid.uuid4().hex, uuid.uuid4().hex
-        first, second = self._parties(request, organisation, directory, uid1, uid2)
+        call = self._admission.outgoing(request, organisation, directory)
         count_out = self._limits.admit(organisation, time.monotonic())
         try:
-            slots = await self._port.reserve(_LEGS_PER_CALL)
+            slots = await CallSlots.reserve(self._port, call.contest_legs)
         except BaseException:
             count_out()
             raise
-        call = Call(self._terms(request, organisation), first, second)
-        first_stage = asyncio.get_running_loop().create_future()
-        live = _LiveCall(call, slots, first_stage, time.monotonic(), count_out)
         try:
-            await self._store.accept(live.record())
+            live = await self._accept(call, slots, count_out)
         except BaseException:
-            self._port.release(slots)
-            count_out()
+            slots.release()
             raise
-        self._begin(live)
-        return AcceptedCall(call.terms.id, uid1, uid2, first_stage)
+        return AcceptedCall(call.terms.id, *call.uids, live.first_stage, live.over)
 
     def hang_up(self, organisation: str, call_id: str) -> bool:
         """End a call of the organisation; False when it has none of this id in progress."""
@@ -167,48 +159,33 @@ class CallEngine:
         return True
 
     def live_record(self, organisation: str, key: str) -> CallRecord | None:
-        """Read the record of a call in progress by its id or by the UniqueID of one of its legs."""
+        """Read the record of a call in progress by its id or by a UniqueID of it."""
         live = self._calls.get(key) or self._by_leg.get(key)
         if live is None or live.call.terms.organisation != organisation:
             return None
         return live.record()
 
-    def _parties(
-        self, request: DialRequest, organisation: Organisation, directory: Directory, uid1: str, uid2: str
-    ) -> tuple[Party, Party]:
-        first = resolve(request.dial1, organisation, self._numbers, parameter="dial1")
-        second = resolve(request.dial2, organisation, self._numbers, parameter="dial2")
-        shown = callers(organisation, first, second, request.set_cid, self._numbers)
+    async def _accept(self, call: Call, slots: CallSlots, count_out: Callable[[], None]) -> _LiveCall:
+        """Write the first row of a call's record, then let it begin.
 
-        def party(uid: str, destination: Destination, caller: str | None, seconds: float, *, foreign: bool) -> Party:
-            plan = plan_leg(destination, caller, organisation, directory, self._numbers, foreign=foreign)
-            if plan is None:
-                return NowhereParty(uid, destination.number, NO_SUCH_EXTENSION)
-            return PhoneParty(uid, plan, seconds)
-
-        return (
-            party(uid1, first, shown.leg1, request.ring_seconds, foreign=request.set_cid is None),
-            party(uid2, second, shown.leg2, self._settings.ring_seconds, foreign=False),
-        )
-
-    def _terms(self, request: DialRequest, organisation: Organisation) -> CallTerms:
-        return CallTerms(
-            id=uuid.uuid4().hex,
-            organisation=organisation.name,
-            user=request.user,
-            dial1=request.dial1,
-            dial2=request.dial2,
-            set_cid=request.set_cid,
-            accepted_at=datetime.now(UTC),
-            country=organisation.country,
-            max_seconds=self._settings.max_call_seconds,
-        )
+        Raises:
+            StoreUnavailableError: nothing was dialled; the slots are the caller's to give back.
+        """
+        loop = asyncio.get_running_loop()
+        live = _LiveCall(call, slots, loop.create_future(), loop.create_future(), time.monotonic(), count_out)
+        try:
+            await self._store.accept(live.record())
+        except BaseException:
+            count_out()
+            raise
+        self._begin(live)
+        return live
 
     def _begin(self, live: _LiveCall) -> None:
-        terms, legs = live.call.terms, live.call.legs
+        terms, uids = live.call.terms, live.call.uids
         self._calls[terms.id] = live
-        for leg in legs:
-            self._by_leg[leg] = live
+        for uid in uids:
+            self._by_leg[uid] = live
         self._idle.clear()
         if self._stopping:  # since the request came; its record is written already
             self._step(live, lambda call, now: call.hang_up("shutdown", now))
@@ -221,8 +198,8 @@ class CallEngine:
             user=terms.user,
             dial1=terms.dial1,
             dial2=terms.dial2,
-            uid1=legs[0],
-            uid2=legs[1],
+            uid1=uids[0],
+            uid2=uids[1],
         )
 
     async def _take_events(self) -> None:
@@ -233,7 +210,10 @@ class CallEngine:
                 # One call's trouble must not end the events of all others; the story is in the log.
                 _log.exception("event not taken", event_type=type(event).__name__)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: PortEvent) -> None:
+        if isinstance(event, LegArrived):
+            self._spawn_task(self._arrive(event))
+            return
         legs = event.legs if isinstance(event, WorkerLost) else (event.leg,)
         hit = {id(live): live for live in (self._by_leg.get(leg) for leg in legs) if live is not None}
         for live in hit.values():
@@ -241,10 +221,28 @@ class CallEngine:
             # be part of that and does not wait for a line.
             ends = isinstance(event, LegEnded)
             if ends:
-                log_step(live.call.legs, event)
+                log_step(live.call, event)
+            self._count_lines(live, event)
             self._step(live, lambda call, now: call.feed(event, now))
             if not ends:
-                log_step(live.call.legs, event)
+                log_step(live.call, event)
+
+    def _count_lines(self, live: _LiveCall, event: PortEvent) -> None:
+        """Keep the board of who is in a call, and the call's slots, in step with its legs."""
+        if isinstance(event, LegAnswered):
+            live.answered.add(event.leg)
+        elif isinstance(event, LegEnded):
+            self._count_leg_out(live, event.leg)
+        elif isinstance(event, WorkerLost):
+            for leg in event.legs:
+                self._count_leg_out(live, leg)
+
+    def _count_leg_out(self, live: _LiveCall, leg: str) -> None:
+        live.slots.ended(leg)
+        line = live.lines.pop(leg, None)
+        if line is not None:
+            talked = leg in live.answered
+            self._lines.free((live.call.terms.organisation, line), time.monotonic(), talked=talked)
 
     def _step(self, live: _LiveCall, act: Callable[[Call, float], list[Command]]) -> None:
         """Let a call act, carry its commands out, and set its next timer."""
@@ -255,6 +253,9 @@ class CallEngine:
             commands = live.call.hang_up("error", time.monotonic())
         for command in commands:
             self._execute(live, command)
+        if live.unplaced:
+            unplaced, live.unplaced = live.unplaced, []
+            self._spawn_task(self._grow(live, unplaced))
         if live.call.ended:
             self._end(live)
         else:
@@ -264,8 +265,81 @@ class CallEngine:
         if isinstance(command, ReportFirstStage):
             if not live.first_stage.done():
                 live.first_stage.set_result(command.fail_reason)
+        elif isinstance(command, PlaceLeg):
+            self._place(live, command)
+        elif isinstance(command, HangUpLeg) and command.leg in live.waiting:
+            live.waiting.discard(command.leg)
+            ended = LegEnded(command.leg, _TERMINATED, "hung up before it was placed", "local")
+            asyncio.get_running_loop().call_soon(self._take, ended)
+        elif isinstance(command, LegCommand):
+            self._port.send(live.slots.of(command.leg), command)
+
+    def _place(self, live: _LiveCall, command: PlaceLeg) -> None:
+        self._by_leg[command.leg] = live
+        slots = live.slots.take(command)
+        if slots is None:
+            live.unplaced.append(command)
+            live.waiting.add(command.leg)
         else:
-            self._port.send(live.slots, command)
+            self._place_on(live, slots, command)
+
+    def _place_on(self, live: _LiveCall, slots: Slots, command: PlaceLeg) -> None:
+        line = command.plan.line
+        if line:
+            live.lines[command.leg] = line
+            self._lines.busy((live.call.terms.organisation, line), time.monotonic())
+        self._port.send(slots, command)
+
+    async def _grow(self, live: _LiveCall, commands: list[PlaceLeg]) -> None:
+        """Reserve slots for legs that were not counted on before, and place those that nobody has hung up meanwhile."""
+        try:
+            await live.slots.grow(len(commands))
+        except NoLegCapacityError as error:
+            refused = str(error)
+        else:
+            refused = "no free leg"
+        for command in commands:
+            if command.leg not in live.waiting:
+                continue
+            live.waiting.discard(command.leg)
+            slots = live.slots.take(command)
+            if slots is None:
+                self._take(LegEnded(command.leg, _UNAVAILABLE, refused, "local"))
+            else:
+                self._place_on(live, slots, command)
+
+    async def _arrive(self, event: LegArrived) -> None:
+        """Take a call that came in, or refuse it: without a route, over a limit, or without room for its record."""
+        refusal = _UNAVAILABLE
+        try:
+            call = None if self._stopping else await self._inbound.call_for(event)
+            if call is not None:
+                await self._accept_arrived(call, event.slots)
+                return
+            refusal = _UNAVAILABLE if self._stopping else _NOT_FOUND
+        except LimitReachedError:
+            refusal = _BUSY_HERE
+        except (NoLegCapacityError, StoreUnavailableError) as error:
+            _log.error("incoming call refused", uid=event.leg, reason=str(error))
+        self._port.send(event.slots, AnswerLeg(event.leg, refusal))
+        self._port.release(event.slots)
+
+    async def _accept_arrived(self, call: Call, home: Slots) -> None:
+        organisation = self._directory.current.organisations[call.terms.organisation]
+        count_out = self._limits.admit(organisation, time.monotonic())
+        slots = CallSlots(self._port, home)
+        slots.hold(call.uids[0])
+        try:
+            if call.contest_legs:
+                await slots.grow(call.contest_legs)
+        except BaseException:
+            count_out()
+            raise
+        try:
+            await self._accept(call, slots, count_out)
+        except BaseException:
+            slots.release_further()
+            raise
 
     def _set_timer(self, live: _LiveCall) -> None:
         if live.timer is not None:
@@ -287,33 +361,20 @@ class CallEngine:
         terms = live.call.terms
         if self._calls.pop(terms.id, None) is None:
             return
-        for leg in live.call.legs:
-            self._by_leg.pop(leg, None)
-        live.count_out()
-        self._port.release(live.slots)
         record = live.record()
+        for leg in {*live.call.uids, *(leg.uid for leg in record.legs)}:
+            self._by_leg.pop(leg, None)
+            # A leg that was given up without its end still counts its line.
+            self._count_leg_out(live, leg)
+        live.count_out()
+        live.slots.release()
         _log.info("call ended", call=terms.id, disposition=record.disposition, ended_by=record.ended_by)
-        self._save(record)
+        self._records.complete(record)
+        live.over.set_result(None)
         if not self._calls:
             self._idle.set()
 
-    def _save(self, record: CallRecord) -> None:
-        task = asyncio.get_running_loop().create_task(self._complete(record))
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
-
-    async def _complete(self, record: CallRecord) -> None:
-        """Write the end of a call; a database that is away for a while costs no record."""
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                await self._store.complete(record)
-            except StoreUnavailableError as error:
-                _log.error("record not written", call=record.id, attempt=attempt, error=str(error))
-            else:
-                return
-            if self._stopping and attempt >= _LAST_ATTEMPTS:
-                _log.critical("record not written; the next start settles it as interrupted", call=record.id)
-                return
-            await asyncio.sleep(min(_SAVE_RETRY_SECONDS * attempt, _MAX_SAVE_RETRY_SECONDS))
+    def _spawn_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -21,6 +21,7 @@ class DialRequest:
         dial1, dial2: the destinations as given (a `+` lost in a query string is already restored).
         set_cid: caller identity as given, or None.
         ring_seconds: how long destination 1 may ring, 1 to 300.
+        batch_id: id of the request for many numbers that it is a part of, or None.
     """
 
     organisation: str
@@ -29,6 +30,7 @@ class DialRequest:
     dial2: str
     set_cid: str | None = None
     ring_seconds: int = DEFAULT_RING_SECONDS
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ class AcceptedCall:
         uid1, uid2: UniqueIDs of leg 1 and leg 2.
         first_stage: done when destination 1 answered (None) or failed (the contract's reason, for example `Busy`).
             It is never cancelled by whoever waits for it: wrap it in `asyncio.shield`.
+        over: done when the whole call has ended.
     """
 
     id: str
     uid1: str
     uid2: str
     first_stage: asyncio.Future[str | None]
+    over: asyncio.Future[None]
 
 
 class Calls(Protocol):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sipcore.domain.commands import LegCommand
 from sipcore.domain.directory import Directory
-from sipcore.domain.events import Event
+from sipcore.domain.events import PortEvent
 from sipcore.domain.registration import TrunkState
 from sipcore.domain.slots import Slots
 
@@ -23,11 +23,29 @@ class SipPort(Protocol):
         """
         ...
 
+    async def extend(self, home: Slots, legs: int) -> tuple[Slots, ...]:
+        """Reserve slots for further legs of a call, each of which can be joined with any other leg of it.
+
+        They are on the home worker while it has room, else on others, where each reservation has a hidden slot more,
+        for the link over which its legs are joined with those elsewhere; `home` links with a slot that no leg uses.
+
+        Args:
+            home: what the call reserved first.
+            legs: how many more.
+
+        Returns:
+            Reservations for `legs` legs in all, to be released one by one.
+
+        Raises:
+            NoLegCapacityError: there is no room for all of them; nothing was reserved.
+        """
+        ...
+
     def send(self, slots: Slots, command: LegCommand) -> None:
         """Have a command carried out. It never fails: what goes wrong comes back as an event of the leg."""
         ...
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[PortEvent]:
         """Everything that happens, in order per worker. One reader."""
         ...
 

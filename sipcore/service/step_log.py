@@ -6,7 +6,8 @@ from typing import Any
 
 import structlog
 
-from sipcore.domain.events import Event, LegEnded, LegRang, WorkerLost
+from sipcore.domain.call import Call, Role
+from sipcore.domain.events import LegEnded, LegRang, PortEvent, WorkerLost
 
 _log = structlog.get_logger("sipcore.call")
 
@@ -17,22 +18,31 @@ _STEPS = {
     "LegAnswered": "leg answered",
     "LegEnded": "leg ended",
     "DigitPressed": "digit",
+    "PlaybackFinished": "playback finished",
+    "RecordingFinished": "recording finished",
+    "SpeechStarted": "speech started",
+    "SpeechStopped": "speech stopped",
+    "BeepHeard": "beep heard",
+    "JoinFailed": "legs not joined",
 }
 
 
-def log_step(legs: tuple[str, str], event: Event) -> None:
+def log_step(call: Call, event: PortEvent) -> None:
     """Write the line of an event.
 
     Args:
-        legs: UniqueIDs of leg 1 and leg 2 of the call.
+        call: whose leg it is about.
         event: what happened. A digit's value stays out: it may be part of a PIN.
     """
     if isinstance(event, WorkerLost):
-        _log.error("worker lost", legs=[leg for leg in event.legs if leg in legs])
+        _log.error("worker lost", legs=[leg for leg in event.legs if call.role_of(leg) is not None])
         return
-    details: dict[str, Any] = {"uid": event.leg, "leg": legs.index(event.leg) + 1}
+    step = _STEPS.get(type(event).__name__)
+    if step is None:
+        return
+    details: dict[str, Any] = {"uid": event.leg, "leg": 2 if call.role_of(event.leg) is Role.SECOND else 1}
     if isinstance(event, LegEnded):
         details |= {"sip_code": event.sip_code, "reason": event.reason, "ended_by": event.ended_by}
     elif isinstance(event, LegRang):
         details["sip_code"] = event.sip_code
-    _log.info(_STEPS[type(event).__name__], **details)
+    _log.info(step, **details)

@@ -37,6 +37,18 @@ class RecordStore(Protocol):
         """
         ...
 
+    async def last_agent(self, organisation: str, number: str) -> str | None:
+        """Find the extension that called an external number last, as dial1 of an answered or unanswered call.
+
+        Args:
+            organisation: whose records count.
+            number: E.164.
+
+        Returns:
+            dial1 of the newest such call, or None.
+        """
+        ...
+
     async def ping(self) -> None:
         """Check that the database answers."""
         ...

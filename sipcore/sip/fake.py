@@ -19,12 +19,12 @@ from sipcore.domain.errors import NoLegCapacityError
 from sipcore.domain.events import (
     DigitPressed,
     EndedBy,
-    Event,
     LegAnswered,
     LegEarlyMediaStarted,
     LegEnded,
     LegPlaced,
     LegRang,
+    PortEvent,
     WorkerLost,
 )
 from sipcore.domain.registration import RegistrationState, TrunkState
@@ -168,7 +168,7 @@ class FakeSipPort:
         self._workers: dict[int, dict[int, _Reservation]] = {number: {} for number in range(1, workers + 1)}
         self._last_worker = workers
         self._last_slots = 0
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[PortEvent] = asyncio.Queue()
         self._commanded = asyncio.Event()
 
     # What the service asks of every SIP port.
@@ -187,6 +187,19 @@ class FakeSipPort:
         self._workers[worker][slots.id] = _Reservation(slots)
         return slots
 
+    async def extend(self, home: Slots, legs: int) -> tuple[Slots, ...]:
+        """Reserve further slots on the home worker.
+
+        Raises:
+            NoLegCapacityError: it has no room for so many.
+        """
+        if home.worker not in self._workers or self._free_on(home.worker) < legs:
+            raise NoLegCapacityError("all leg slots are taken")
+        self._last_slots += 1
+        slots = Slots(self._last_slots, home.worker, legs)
+        self._workers[home.worker][slots.id] = _Reservation(slots)
+        return (slots,)
+
     def send(self, slots: Slots, command: LegCommand) -> None:
         """Carry a command out; for a leg that is over it does nothing."""
         self.commands.append((slots, command))
@@ -202,7 +215,7 @@ class FakeSipPort:
         elif isinstance(command, SendDigit):
             leg.digits += command.digit
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncIterator[PortEvent]:
         """Everything that happened, in order. One reader."""
         while True:
             event = await self._events.get()
@@ -281,7 +294,7 @@ class FakeSipPort:
         if lost:
             self.report(WorkerLost(tuple(leg.place.leg for leg in lost)))
 
-    def report(self, event: Event) -> None:
+    def report(self, event: PortEvent) -> None:
         """Queue any event, also one that no far end could cause."""
         self._events.put_nowait(event)
 

@@ -20,7 +20,7 @@ import structlog
 from sipcore.domain.commands import HangUpLeg, LegCommand, PlaceLeg
 from sipcore.domain.directory import Directory, SipHost, Trunk
 from sipcore.domain.errors import NoLegCapacityError, StartUpError
-from sipcore.domain.events import Event, LegEnded, LegEvent, WorkerLost
+from sipcore.domain.events import LegEnded, LegEvent, PlaybackFinished, PortEvent, RecordingFinished, WorkerLost
 from sipcore.domain.registration import TrunkState
 from sipcore.domain.slots import Slots
 from sipcore.sip import journal, wire
@@ -92,7 +92,7 @@ class WorkerPool:
         self._starter = WorkerStarter(settings)
         self._resolver = Resolver()
         self._trunks: dict[str, Trunk] = {}
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[PortEvent] = asyncio.Queue()
         self._workers: dict[int, _Worker] = {}
         self._of_leg: dict[str, tuple[_Worker, _Reservation]] = {}
         self._resolving: set[str] = set()
@@ -170,6 +170,17 @@ class WorkerPool:
                 break
         raise NoLegCapacityError("all leg slots are taken; nothing was dialled")
 
+    async def extend(self, home: Slots, legs: int) -> tuple[Slots, ...]:
+        """Reserve further slots on the home worker.
+
+        Raises:
+            NoLegCapacityError: it has no room for so many.
+        """
+        worker = self._workers.get(home.worker)
+        if worker is None or worker.free < legs:
+            raise NoLegCapacityError("all leg slots are taken")
+        return (self._reserve_on(worker, legs),)
+
     def send(self, slots: Slots, command: LegCommand) -> None:
         """Have a command carried out on the worker of the slots."""
         worker = self._workers.get(slots.worker)
@@ -198,7 +209,7 @@ class WorkerPool:
             self.send(slots, HangUpLeg(leg))
         self._settle(worker, reservation)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncIterator[PortEvent]:
         """Everything that happens, in order per worker."""
         while True:
             yield await self._events.get()
@@ -263,7 +274,11 @@ class WorkerPool:
         elif command.leg in self._of_leg:
             self._place(worker, command)
 
-    def _take_message(self, process: WorkerProcess, message: CommandFailed | DialogNoted | LegEvent) -> None:
+    def _take_message(
+        self,
+        process: WorkerProcess,
+        message: CommandFailed | DialogNoted | LegEvent | PlaybackFinished | RecordingFinished,
+    ) -> None:
         worker = self._workers[process.number]
         if isinstance(message, DialogNoted):
             dialog = worker.dialogs.get(message.leg)

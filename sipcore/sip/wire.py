@@ -12,17 +12,25 @@ from typing import Any
 import msgspec
 
 from sipcore.domain.commands import (
+    AnswerLeg,
     BridgeLegs,
+    EchoLeg,
     HangUpLeg,
     LegCommand,
+    ListenForSpeech,
     PassAudio,
     PlaceLeg,
+    PlayAudio,
     PlayTone,
     SendDigit,
+    StartRecording,
+    StopListening,
     StopPlaying,
+    StopRecording,
 )
 from sipcore.domain.directory import Trunk
 from sipcore.domain.events import (
+    BeepHeard,
     DigitPressed,
     LegAnswered,
     LegEarlyMediaStarted,
@@ -30,6 +38,10 @@ from sipcore.domain.events import (
     LegEvent,
     LegPlaced,
     LegRang,
+    PlaybackFinished,
+    RecordingFinished,
+    SpeechStarted,
+    SpeechStopped,
 )
 
 MAX_DATAGRAM = 131072
@@ -46,6 +58,7 @@ class WorkerSettings:
         rtp_port, rtp_ports: first port and number of ports of its own RTP range.
         peers: IPv4 addresses and networks that may talk SIP to it.
         uid, gid: what it becomes when it is started as root, or None.
+        recordings: folder that it writes recordings into, as `ID.wav`; empty: it records nothing.
     """
 
     address: str
@@ -55,6 +68,7 @@ class WorkerSettings:
     peers: tuple[str, ...]
     uid: int | None = None
     gid: int | None = None
+    recordings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +194,23 @@ class RegistrationAnswered:
 
 
 ToWorker = LegCommand | PlaceLegAt | UseTrunk | Register | DropTrunk | AllowPeers | Retire
-FromWorker = LegEvent | WorkerReady | WorkerFailed | CommandFailed | DialogNoted | RegistrationAnswered
+FromWorker = (
+    LegEvent
+    | PlaybackFinished
+    | RecordingFinished
+    | WorkerReady
+    | WorkerFailed
+    | CommandFailed
+    | DialogNoted
+    | RegistrationAnswered
+)
 
 _TYPES: tuple[type[Any], ...] = (
-    HangUpLeg, BridgeLegs, PassAudio, PlayTone, StopPlaying, SendDigit,
+    HangUpLeg, AnswerLeg, BridgeLegs, PassAudio, PlayTone, PlayAudio, StopPlaying, EchoLeg, SendDigit,
+    StartRecording, StopRecording, ListenForSpeech, StopListening,
     PlaceLegAt, UseTrunk, Register, DropTrunk, AllowPeers, Retire,
     LegPlaced, LegRang, LegEarlyMediaStarted, LegAnswered, LegEnded, DigitPressed,
+    SpeechStarted, SpeechStopped, BeepHeard, PlaybackFinished, RecordingFinished,
     WorkerReady, WorkerFailed, CommandFailed, DialogNoted, RegistrationAnswered,
 )  # fmt: skip
 _DECODERS = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in _TYPES}

@@ -53,6 +53,18 @@ def newest_records(organisation: str, wanted: RecordFilter, after: PagePosition 
     return _with_legs(page.order_by(calls.c.accepted_at.desc(), calls.c.id.desc()).limit(limit))
 
 
+def last_dialler(organisation: str, number: str) -> sa.Select[tuple[str]]:
+    """Select dial1 of the newest call of which `number` was the other end."""
+    newest = (
+        sa.select(legs.c.call_id, legs.c.accepted_at)
+        .where(legs.c.organisation == organisation, legs.c.number == number, legs.c.party == "dial2")
+        .order_by(legs.c.accepted_at.desc(), legs.c.call_id.desc())
+        .limit(1)
+        .subquery()
+    )
+    return sa.select(calls.c.dial1).join(newest, newest.c.call_id == calls.c.id)
+
+
 def to_records(rows: Iterable[Sequence[Any]]) -> tuple[CallRecord, ...]:
     """Build records from the rows of one of the statements above."""
     return tuple(_to_record(list(of_one_call)) for _, of_one_call in groupby(rows, key=lambda row: row[0]))
@@ -65,6 +77,8 @@ def _conditions(
     conditions: list[Condition] = []
     if wanted.disposition is not None:
         conditions.append(calls.c.disposition == wanted.disposition)
+    if wanted.batch is not None:
+        conditions.append(calls.c.batch_id == wanted.batch)
     if wanted.since is not None:
         conditions.append(accepted_at >= wanted.since)
     if wanted.until is not None:
@@ -106,8 +120,8 @@ def _newest_of_number(
         newest([of_ours, calls.c.dial2 == number], calls, calls.c.accepted_at, calls.c.id),
         newest(
             [legs.c.organisation == organisation, legs.c.number == number],
-            # The call itself is needed for its disposition alone.
-            legs if wanted.disposition is None else legs.join(calls),
+            # The call itself is needed for its disposition and batch alone.
+            legs if wanted.disposition is None and wanted.batch is None else legs.join(calls),
             legs.c.accepted_at,
             legs.c.call_id,
         ),

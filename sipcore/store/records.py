@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,7 +15,7 @@ from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database, DatabaseFile
 from sipcore.store.failures import reason_of, unavailable
 from sipcore.store.migrations import upgrade
-from sipcore.store.queries import RecordRows, newest_records, one_record, to_records
+from sipcore.store.queries import last_dialler, newest_records, one_record, to_records
 from sipcore.store.writer import Writer
 
 BUSY_TIMEOUT_SECONDS = 2.0
@@ -66,7 +68,7 @@ class SqlRecordStore:
         Raises:
             StoreUnavailableError: the database does not answer.
         """
-        found = await self._read(one_record(organisation, record_id))
+        found = to_records(await self._read(one_record(organisation, record_id)))
         return found[0] if found else None
 
     async def find(
@@ -91,10 +93,19 @@ class SqlRecordStore:
             raise ParameterError("limit", f"{limit} records make no page; give 1 or more")
         after = None if cursor is None else PagePosition.from_cursor(cursor)
         # One more than wanted tells whether there is a next page.
-        found = await self._read(newest_records(organisation, wanted, after, limit + 1))
+        found = to_records(await self._read(newest_records(organisation, wanted, after, limit + 1)))
         items = found[:limit]
         more = len(found) > limit
         return RecordPage(items, PagePosition(items[-1].accepted_at, items[-1].id).to_cursor() if more else None)
+
+    async def last_agent(self, organisation: str, number: str) -> str | None:
+        """Find who called a number last: dial1 of the organisation's newest call of which it was dial2, or None.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        found = await self._read(last_dialler(organisation, number))
+        return found[0][0] if found else None
 
     async def ping(self) -> None:
         """Check that the database answers.
@@ -109,13 +120,14 @@ class SqlRecordStore:
         await self._writer.close()
         await self._database.close()
 
-    async def _read(self, statement: RecordRows) -> tuple[CallRecord, ...]:
+    async def _read(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         try:
             if not self._database.is_current():
                 # The file is another one: the writer, who may be at work, closes the old one and opens the new.
                 await self._writer.write(operations.nothing, None)
             async with self._database.reads.connect() as connection:
-                return to_records((await connection.execute(statement)).all())
+                rows: Sequence[sa.Row[Any]] = (await connection.execute(statement)).all()
+                return rows
         except (sa.exc.SQLAlchemyError, OSError) as error:
             await self._database.drop_readers()
             raise unavailable(error) from error

@@ -76,12 +76,24 @@ calls = sa.Table(
     sa.Column("disposition", _disposition()),
     sa.Column("ended_by", sa.String(16)),
     sa.Column("recording_id", sa.String),
+    sa.Column("batch_id", sa.String(32)),
+    sa.Column("direction", sa.String(8), nullable=False, server_default="outbound"),
     # Each ends with the order of pages: one is read from the end of an index, however many records there are.
     sa.Index(None, "organisation", "accepted_at", "id"),
     sa.Index(None, "organisation", "dial1", "accepted_at", "id"),
     sa.Index(None, "organisation", "dial2", "accepted_at", "id"),
 )
 """One row per accepted call: a `CallRecord` without its legs."""
+
+sa.Index(
+    "ix_calls_batch_id",
+    calls.c.organisation,
+    calls.c.batch_id,
+    calls.c.accepted_at,
+    calls.c.id,
+    sqlite_where=calls.c.batch_id.is_not(None),
+    postgresql_where=calls.c.batch_id.is_not(None),
+)
 
 sa.Index(
     "ix_calls_unfinished",
@@ -105,6 +117,8 @@ legs = sa.Table(
     sa.Column("ringing_at", UtcTime),
     sa.Column("answered_at", UtcTime),
     sa.Column("ended_at", UtcTime),
+    sa.Column("party", sa.String(8), nullable=False, server_default="dial1"),
+    sa.Column("answered_by", sa.String(8)),
     # Of its call, repeated for the index on numbers.
     sa.Column("organisation", sa.String, nullable=False),
     sa.Column("accepted_at", UtcTime, nullable=False),

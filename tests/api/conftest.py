@@ -46,7 +46,7 @@ class ScriptedCalls:
             first_stage.set_result(self.fail_reason)
         self.first_stages.append(first_stage)
         self.arrived.set()
-        return AcceptedCall("r1", "uid-1", "uid-2", first_stage)
+        return AcceptedCall("r1", "uid-1", "uid-2", first_stage, asyncio.get_running_loop().create_future())
 
 
 class MemoryStore:

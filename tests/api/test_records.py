@@ -28,7 +28,7 @@ RECORD = CallRecord(
         LegRecord(
             "uid-1", "101", Disposition.ANSWERED, 200, 16, "local", START, START, START, START + timedelta(seconds=9)
         ),
-        LegRecord("uid-2", "+12025550123", Disposition.BUSY, 486, 17, "remote"),
+        LegRecord("uid-2", "+12025550123", Disposition.BUSY, 486, 17, "remote", party="dial2"),
     ),
 )
 LIVE = replace(RECORD, ended_at=None, disposition=None, ended_by=None)
@@ -48,12 +48,13 @@ async def test_a_record_has_the_fields_of_the_contract_and_times_in_utc(site):
     assert record == {
         "id": "r1", "user": "alice", "dial1": "101", "dial2": "+12025550123", "set_cid": None,
         "accepted_at": "2026-03-01T06:00:00.123Z", "joined_at": None, "ended_at": "2026-03-01T06:00:09.123Z",
-        "disposition": "busy", "ended_by": "dial2", "recording_id": None,
+        "disposition": "busy", "ended_by": "dial2", "recording_id": None, "batch_id": None, "direction": "outbound",
     }  # fmt: skip
     assert legs[0]["answered_at"] == "2026-03-01T06:00:00.123Z"
     assert legs[1] == {
         "uid": "uid-2", "number": "+12025550123", "disposition": "busy", "sip_code": 486, "cause": 17,
         "ended_by": "remote", "placed_at": None, "ringing_at": None, "answered_at": None, "ended_at": None,
+        "party": "dial2", "answered_by": None,
     }  # fmt: skip
 
 

@@ -43,7 +43,8 @@ from sipcore.domain.events import (
     LegRang,
     WorkerLost,
 )
-from sipcore.domain.phone import RELEASE_SECONDS, NowhereParty, PhoneParty
+from sipcore.domain.nowhere import NowhereParty
+from sipcore.domain.phone import RELEASE_SECONDS, PhoneParty
 
 
 class TestTwoPhonesTalk:
@@ -52,7 +53,7 @@ class TestTwoPhonesTalk:
         assert call.state is CallState.ACCEPTED
         assert call.start(0) == [PlaceLeg(ONE, PLAN1)]
         assert call.state is CallState.RINGING_FIRST
-        assert call.legs == (ONE, TWO)
+        assert call.uids == (ONE, TWO)
 
     def test_ringing_asks_for_nothing(self) -> None:
         call = new_call()
@@ -65,7 +66,7 @@ class TestTwoPhonesTalk:
 
     def test_the_second_phone_is_rung_when_the_first_answers(self) -> None:
         call = ringing_first()
-        assert call.feed(LegAnswered(ONE), 5) == [PlaceLeg(TWO, PLAN2), ReportFirstStage(None), RINGBACK]
+        assert call.feed(LegAnswered(ONE), 5) == [PlaceLeg(TWO, PLAN2), RINGBACK, ReportFirstStage(None)]
 
     def test_their_audio_is_joined_when_the_second_answers(self) -> None:
         call = ringing_second()
@@ -205,7 +206,7 @@ class TestTheSecondPhoneFails:
         call = Call(TERMS, PhoneParty(ONE, PLAN1, 20), NowhereParty(TWO, "199", NO_SUCH_EXTENSION))
         call.start(0)
         commands = call.feed(LegAnswered(ONE), 5)
-        assert commands == [ReportFirstStage(None), RINGBACK, StopPlaying(ONE), CONGESTION_TONE]
+        assert commands == [ReportFirstStage(None), StopPlaying(ONE), CONGESTION_TONE]
         assert call.state is CallState.TELLING
         assert call.on_deadline(5 + TELL_SECONDS) == [HangUpLeg(ONE)]
 

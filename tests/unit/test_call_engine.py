@@ -20,7 +20,8 @@ from sipcore.domain.errors import (
     StoreUnavailableError,
 )
 from sipcore.domain.events import LegAnswered, LegEnded, LegRang, WorkerLost
-from sipcore.service.call_engine import CallEngine, EngineSettings
+from sipcore.service.admission import EngineSettings
+from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import DialRequest, LiveDirectory
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.sip.fake import ANSWERS_LATE, EARLY_MEDIA, RINGS, SILENT, FakeSipPort, FarEnd, refuses
@@ -418,7 +419,7 @@ async def test_the_record_of_a_busy_customer_says_busy():
 
 
 async def test_writing_the_end_of_a_call_is_tried_until_the_database_is_back(monkeypatch):
-    monkeypatch.setattr("sipcore.service.call_engine._SAVE_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("sipcore.service.record_keeper._RETRY_SECONDS", 0.0)
     async with running() as site:
         call = await site.settled_dial()
         site.store.failures["complete"] = 7
@@ -512,7 +513,7 @@ async def test_shutdown_does_not_wait_for_a_far_end_that_says_nothing():
 
 
 async def test_shutdown_does_not_wait_for_a_database_that_stays_away(monkeypatch):
-    monkeypatch.setattr("sipcore.service.call_engine._SAVE_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("sipcore.service.record_keeper._RETRY_SECONDS", 0.0)
     async with running() as site, asyncio.timeout(5):
         await site.settled_dial()
         site.store.failures["complete"] = 1_000_000

@@ -27,8 +27,9 @@ from sipcore.domain.events import (
     LegRang,
     WorkerLost,
 )
+from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.party import Party
-from sipcore.domain.phone import NowhereParty, PhoneParty
+from sipcore.domain.phone import PhoneParty
 from sipcore.domain.record import CallRecord, LegRecord
 
 MOST_DEADLINES = 8

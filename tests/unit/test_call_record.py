@@ -22,7 +22,8 @@ from call_stories import (
 from sipcore.domain.call import TELL_SECONDS, Call
 from sipcore.domain.causes import NO_SUCH_EXTENSION, Disposition
 from sipcore.domain.events import LegAnswered, LegEnded, LegPlaced, LegRang, WorkerLost
-from sipcore.domain.phone import RELEASE_SECONDS, NowhereParty, PhoneParty
+from sipcore.domain.nowhere import NowhereParty
+from sipcore.domain.phone import RELEASE_SECONDS, PhoneParty
 from sipcore.domain.record import CallRecord, LegRecord
 
 SECOND_0 = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -46,7 +47,7 @@ def test_at_acceptance_it_says_who_asked_for_what() -> None:
         dial2="2025550123",
         set_cid=None,
         accepted_at=TERMS.accepted_at,
-        legs=(LegRecord(ONE, "101"), LegRecord(TWO, "+12025550123")),
+        legs=(LegRecord(ONE, "101"), LegRecord(TWO, "+12025550123", party="dial2")),
     )
 
 
@@ -96,6 +97,7 @@ def test_an_answered_call_tells_every_step() -> None:
                 ringing_at=at(6),
                 answered_at=at(10),
                 ended_at=at(60),
+                party="dial2",
             ),
         ),
     )
@@ -119,7 +121,7 @@ def test_a_busy_first_phone() -> None:
         ringing_at=at(1),
         ended_at=at(3),
     )
-    assert record.legs[1] == LegRecord(TWO, "+12025550123")
+    assert record.legs[1] == LegRecord(TWO, "+12025550123", party="dial2")
 
 
 def test_a_first_phone_that_nobody_answers() -> None:

@@ -5,14 +5,29 @@ from __future__ import annotations
 import pytest
 
 from sipcore.domain.dialplan import (
+    AnnouncementDestination,
+    AppDestination,
     Destination,
     ExtensionDestination,
     ExternalDestination,
+    IvrDestination,
     NamedDestination,
+    QueueDestination,
+    RingGroupDestination,
     UnknownExtension,
     resolve,
 )
-from sipcore.domain.directory import Extension, Organisation, SipAddress, SipHost
+from sipcore.domain.directory import (
+    Announcement,
+    App,
+    Extension,
+    Ivr,
+    Organisation,
+    Queue,
+    RingGroup,
+    SipAddress,
+    SipHost,
+)
 from sipcore.domain.errors import NotAllowedError, ParameterError
 from sipcore.service.numbers import PhoneNumberPlan
 
@@ -20,14 +35,24 @@ NUMBERS = PhoneNumberPlan()
 EXT101 = Extension("101", contact=SipAddress("101", SipHost("127.0.0.1", 25061)))
 EXT_LIKE_A_NUMBER = Extension("2025550199")
 DOOR = SipAddress("door", SipHost("192.0.2.7", 5060))
+GROUP = RingGroup("600", ("101",))
+QUEUE = Queue("700", ("101",))
+NOTICE = Announcement("800", "notice.wav")
+MENU = Ivr("900", "menu.wav", {"1": "600"})
+ECHO = App("echo", "*43", "echo")
 ACME = Organisation(
     name="acme",
     country="US",
     trunk="main",
     extensions={"101": EXT101, "2025550199": EXT_LIKE_A_NUMBER},
     sip_addresses={"front-door": DOOR},
-    other_numbers={"600": "ring group", "700": "queue", "800": "announcement", "900": "IVR", "*43": "app"},
+    ring_groups={"600": GROUP},
+    queues={"700": QUEUE},
+    announcements={"800": NOTICE},
+    ivrs={"900": MENU},
+    apps={"*43": ECHO},
 )
+BEHIND_A_PBX = Organisation(name="pbx", country="US", trunk="main", internal_numbers=("1xx", "7*x"))
 WITHOUT_TRUNK = Organisation(name="small", country="US", extensions={"101": EXT101})
 RESTRICTED = Organisation(name="careful", country="US", trunk="main", allowed_prefixes=("+1", "+44"))
 
@@ -118,7 +143,7 @@ def test_anything_else_is_refused_with_the_parameters_name(text: str) -> None:
         ("sip:101@192.0.2.1", "sip: is followed by a name from the settings, never by an address"),
         ("sip:front-door\n", "sip: is followed by a name from the settings, never by an address"),
         ("sip:back-door", "no SIP address of this name is configured"),
-        ("sips:101", "unknown prefix; ext:, tel: and sip: are known"),
+        ("sips:101", "unknown prefix; ext:, group:, queue:, ivr:, msg:, app:, tel: and sip: are known"),
         ("tel:101", "not a telephone number: give + and digits, or the national digits"),
     ],
 )
@@ -129,24 +154,50 @@ def test_a_refusal_says_what_was_wrong(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "destination"),
     [
-        ("600", "ring group"),
-        ("700", "queue"),
-        ("800", "announcement"),
-        ("900", "IVR"),
-        ("*43", "app"),
-        ("group:600", "ring group"),
-        ("queue:700", "queue"),
-        ("msg:800", "announcement"),
-        ("ivr:900", "IVR"),
-        ("app:*43", "app"),
+        ("600", RingGroupDestination(GROUP)),
+        ("700", QueueDestination(QUEUE)),
+        ("800", AnnouncementDestination(NOTICE)),
+        ("900", IvrDestination(MENU)),
+        ("*43", AppDestination(ECHO)),
+        ("group:600", RingGroupDestination(GROUP)),
+        ("Queue:700", QueueDestination(QUEUE)),
+        ("msg:800", AnnouncementDestination(NOTICE)),
+        ("ivr:900", IvrDestination(MENU)),
+        ("app:*43", AppDestination(ECHO)),
     ],
 )
-def test_a_destination_of_a_kind_that_is_not_built_says_which(text: str, kind: str) -> None:
-    with pytest.raises(ParameterError, match=f"dial1: destinations of the kind {kind} are not available yet") as raised:
+def test_what_is_no_phone_is_found_by_its_number(text: str, destination: Destination) -> None:
+    found = find(text)
+    assert found == destination
+    assert found.number == text.rpartition(":")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        ("group:101", "ring group"),
+        ("queue:600", "queue"),
+        ("ivr:1", "IVR"),
+        ("msg:9", "announcement"),
+        ("app:5", "app"),
+    ],
+)
+def test_a_prefix_of_a_kind_that_has_no_such_number_is_refused(text: str, called: str) -> None:
+    with pytest.raises(ParameterError, match=f"dial1: the organisation has no {called} of this number") as raised:
         find(text)
     assert raised.value.http_status == 400
+
+
+@pytest.mark.parametrize("number", ["100", "199", "7*0"])
+def test_digits_of_an_internal_shape_are_numbers_of_the_pbx(number: str) -> None:
+    assert find(number, BEHIND_A_PBX) == ExtensionDestination(Extension(number))
+
+
+@pytest.mark.parametrize("number", ["1000", "10", "7*#", "200", "71*"])
+def test_digits_of_another_shape_are_not(number: str) -> None:
+    assert find(number, BEHIND_A_PBX) == UnknownExtension(number)
 
 
 def test_32_digits_are_still_looked_up() -> None:

@@ -136,7 +136,7 @@ class TestWhoIsShown:
 class TestWhereTheInviteGoes:
     def test_to_a_phones_contact_without_credentials(self) -> None:
         assert plan(AGENT, "+13125550142") == LegPlan(
-            user="101", at=PHONE, trunk=None, from_uri="<sip:+13125550142@192.0.2.1>"
+            user="101", at=PHONE, trunk=None, from_uri="<sip:+13125550142@192.0.2.1>", line="101"
         )
 
     def test_to_a_named_address_without_credentials(self) -> None:
@@ -151,6 +151,7 @@ class TestWhereTheInviteGoes:
             trunk="main",
             from_uri="<sip:+12025550101@trunk.example>",
             headers=(("P-Asserted-Identity", "<sip:+12025550101@trunk.example>"),),
+            line="+13125550142",
         )
 
     def test_to_an_extension_without_a_contact_through_the_trunk(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 from config.directory import directory_of
 from config.loader import load
 from config.model import Settings
+from sipcore.audio.library import AudioLibrary
 from sipcore.domain.directory import SipAddress, SipHost
 from sipcore.domain.errors import SettingsError
 
@@ -84,7 +85,7 @@ def test_the_contracts_settings_load(tmp_path):
     assert settings.storage.recordings == Path("var/recordings")
     assert (settings.sip.address, settings.sip.ports) == ("127.0.0.1", range(15060, 15100))
     assert settings.sip.rtp_ports == range(20000, 21000)
-    assert acme.inbound == {"+12025550100": "700"}
+    assert acme.inbound.routes == {"+12025550100": "700"}
     assert acme.ring_groups["600"].members == ("101", "102")
     assert acme.queues["700"].music == tmp_path / "music.wav"
     assert acme.messages["800"].then == "101"
@@ -133,9 +134,9 @@ def test_secrets_are_not_in_the_representation_of_settings(tmp_path):
     assert not [secret for secret in ("s3cret", "trunkpass", "org-secret", "sqlite:") if secret in text]
 
 
-def test_the_sample_without_a_trunk_loads():
+def test_the_sample_without_a_trunk_loads(tmp_path):
     settings = load(SAMPLES / "sample.toml", {})
-    acme = directory_of(settings).organisations["acme"]
+    acme = directory_of(settings, AudioLibrary(tmp_path)).organisations["acme"]
 
     assert settings.server.listen == ("127.0.0.1", 8080)
     assert settings.trunks == {}
@@ -146,8 +147,8 @@ def test_the_sample_without_a_trunk_loads():
     assert acme.extensions["102"].contact == SipAddress("102", SipHost("127.0.0.1", 25062))
 
 
-def test_the_sample_with_a_trunk_loads():
-    directory = directory_of(load(SAMPLES / "trunk.sample.toml", {}))
+def test_the_sample_with_a_trunk_loads(tmp_path):
+    directory = directory_of(load(SAMPLES / "trunk.sample.toml", {}), AudioLibrary(tmp_path))
 
     assert directory.organisations["acme"].trunk == "main"
     assert directory.organisations["acme"].extensions["103"].contact is None

@@ -1,0 +1,132 @@
+"""From a request to a call that can begin: destinations, caller identity, parties and terms."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sipcore.domain.call import Call, CallTerms
+from sipcore.domain.dialplan import NumberPlan, resolve
+from sipcore.domain.directory import Directory, Organisation
+from sipcore.domain.errors import ParameterError
+from sipcore.domain.identity import callers
+from sipcore.domain.incoming import IncomingParty
+from sipcore.domain.parties import PartyMaker, Side, Surroundings
+from sipcore.domain.party import Party
+from sipcore.service.calls import DialRequest
+from sipcore.service.group_order import GroupOrder
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Limits of every call.
+
+    Attributes:
+        max_call_seconds: how long a call may last once destination 1 has answered.
+        ring_seconds: how long destination 2 may ring.
+    """
+
+    max_call_seconds: float = 14400.0
+    ring_seconds: float = 120.0
+
+
+def new_uid() -> str:
+    """Mint a UniqueID: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+class Admission:
+    """Makes calls.
+
+    Args:
+        numbers: the world's numbering plans.
+        settings: limits of every call.
+        order: in which order ring groups are rung.
+    """
+
+    def __init__(self, numbers: NumberPlan, settings: EngineSettings, order: GroupOrder) -> None:
+        self._numbers = numbers
+        self._settings = settings
+        self._order = order
+
+    def outgoing(self, request: DialRequest, organisation: Organisation, directory: Directory) -> Call:
+        """Make the call that a request asks for.
+
+        Raises:
+            ParameterError, NotAllowedError: it cannot be made; the error names the parameter.
+        """
+        first = resolve(request.dial1, organisation, self._numbers, parameter="dial1")
+        second = resolve(request.dial2, organisation, self._numbers, parameter="dial2")
+        if not (first.rings or second.rings):
+            raise ParameterError("dial2", "neither destination is a phone: nobody would be there to hear the other one")
+        shown = callers(organisation, first, second, request.set_cid, self._numbers)
+        around = self._around(organisation, directory)
+        side1 = Side(
+            shown.leg1, foreign=request.set_cid is None, auto_answer=True, ring_seconds=float(request.ring_seconds)
+        )
+        side2 = Side(shown.leg2, foreign=False, auto_answer=False, ring_seconds=self._settings.ring_seconds)
+        return Call(
+            CallTerms(
+                id=new_uid(),
+                organisation=organisation.name,
+                user=request.user,
+                dial1=request.dial1,
+                dial2=request.dial2,
+                set_cid=request.set_cid,
+                accepted_at=datetime.now(UTC),
+                country=organisation.country,
+                max_seconds=self._settings.max_call_seconds,
+                prompts=organisation.prompts,
+                batch_id=request.batch_id,
+            ),
+            PartyMaker(around, side1).party(first, new_uid()),
+            PartyMaker(around, side2).party(second, new_uid()),
+        )
+
+    def inside(self, organisation: Organisation, directory: Directory, shown: str | None) -> PartyMaker:
+        """Return a maker for whom a caller from outside reaches.
+
+        Args:
+            organisation: whose number was called.
+            directory: the directory in force.
+            shown: the caller's number.
+        """
+        side = Side(shown or None, foreign=True, auto_answer=False, ring_seconds=self._settings.ring_seconds)
+        return PartyMaker(self._around(organisation, directory), side)
+
+    def incoming(
+        self, organisation: Organisation, caller: IncomingParty, called: Party, numbers: tuple[str, str], trunk: str
+    ) -> Call:
+        """Make the call of somebody who called us.
+
+        Args:
+            organisation: whose number was called.
+            caller: their leg.
+            called: whom they reach.
+            numbers: the caller's number and the one that was called.
+            trunk: where it came from.
+        """
+        terms = CallTerms(
+            id=new_uid(),
+            organisation=organisation.name,
+            user=trunk,
+            dial1=numbers[0],
+            dial2=numbers[1],
+            set_cid=None,
+            accepted_at=datetime.now(UTC),
+            country=organisation.country,
+            max_seconds=self._settings.max_call_seconds,
+            prompts=organisation.prompts,
+            direction="inbound",
+        )
+        return Call(terms, caller, called)
+
+    def _around(self, organisation: Organisation, directory: Directory) -> Surroundings:
+        return Surroundings(
+            organisation=organisation,
+            directory=directory,
+            numbers=self._numbers,
+            new_uid=new_uid,
+            order=lambda group: self._order.of(organisation.name, group),
+        )
