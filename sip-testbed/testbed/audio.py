@@ -128,6 +128,14 @@ def mu_law(samples: Samples) -> bytes:
     return bytes((~(sign | (segment << 4) | mantissa) & 0xFF).astype(np.uint8))
 
 
+def from_mu_law(encoded: bytes) -> Samples:
+    """Decode G.711 mu-law."""
+    code = ~np.frombuffer(encoded, np.uint8)
+    magnitude = ((((code & 0x0F).astype(np.int64) << 1) + 33) << ((code >> 4) & 0x07)) - 33
+    samples: Samples = np.where(code & 0x80, -magnitude, magnitude) / 8159
+    return samples
+
+
 def level_db(samples: Samples) -> float:
     """Return the level of all of it together; -120 for nothing at all."""
     if len(samples) == 0:

@@ -71,8 +71,8 @@ class DetectionParameters:
     """
 
     initial_silence_ms: int = 2500
-    greeting_ms: int = 2100
-    after_greeting_silence_ms: int = 600
+    greeting_ms: int = 2000
+    after_greeting_silence_ms: int = 800
     total_ms: int = 3800
     min_word_ms: int = 100
     between_words_silence_ms: int = 50

@@ -68,8 +68,18 @@ def test_more_words_than_people_say_are_a_machine():
 
 
 def test_a_gap_too_short_to_part_words_parts_none():
-    detector = after((0, 200), (240, 400), (440, 600), (640, 800), parameters=PARAMETERS)
-    assert decided(detector) == (Verdict.HUMAN, Reason.SILENCE_AFTER_GREETING, 1600)
+    assert decided(after((0, 200), (240, 400), (440, 600), (640, 800)))[0] is Verdict.HUMAN
+    detector = after((0, 200), (240, 400), (440, 600), (640, 800), (1200,))
+    assert decided(detector) == (Verdict.MACHINE, Reason.LONG_GREETING, 1200 + 1500 - 680)
+
+
+def test_a_sound_that_belongs_to_the_last_word_allowed_is_not_one_too_many():
+    detector = after((0, 200), (400, 600), (800, 1000), (1040,))
+    assert decided(detector) == (Verdict.MACHINE, Reason.LONG_GREETING, 1940)
+
+
+def test_a_click_does_not_make_a_greeting_long():
+    assert after((0, 1490), (1600,)).next_deadline() == 1700
 
 
 def test_a_click_is_no_word():
