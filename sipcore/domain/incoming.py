@@ -37,6 +37,8 @@ class IncomingState(StrEnum):
 _TABLE: dict[tuple[IncomingState, type[Event]], str] = {
     (IncomingState.WAITING, LegEnded): "_gave_up",
     (IncomingState.WAITING, WorkerLost): "_lost",
+    # Whoever it waits for had it answered, to play music to it.
+    (IncomingState.WAITING, LegAnswered): "_answered_meanwhile",
     # Keys in early media belong to nobody yet.
     (IncomingState.WAITING, DigitPressed): IGNORED,
     # The ACK of our 200.
@@ -104,9 +106,7 @@ class IncomingParty(PartyBase, Machine[IncomingState]):
         """Answer the INVITE, unless that was done before."""
         if self.state is not IncomingState.WAITING:
             return []
-        self._answered = now
-        self._sip_code = 200
-        self._enter(IncomingState.UP, "accept")
+        self._go_up("accept", now)
         return [AnswerLeg(self._uid)]
 
     def refuse(self, outcome: Outcome, now: float) -> list[Command]:
@@ -178,6 +178,15 @@ class IncomingParty(PartyBase, Machine[IncomingState]):
         self._deadline = now + RELEASE_SECONDS
         self._enter(IncomingState.WITHDRAWING, f"refuse {sip_code}")
         return [AnswerLeg(self._uid, sip_code)]
+
+    def _go_up(self, because: str, now: float) -> None:
+        self._answered = now
+        self._sip_code = 200
+        self._enter(IncomingState.UP, because)
+
+    def _answered_meanwhile(self, _event: LegAnswered, now: float) -> list[Command]:
+        self._go_up("answered meanwhile", now)
+        return []
 
     def _over(self, because: str, now: float, ended_by: EndedBy) -> None:
         self._deadline = None

@@ -34,10 +34,15 @@ class LineBoard:
         for line in list(self._states):
             self._forget_if_done(line)
 
+    def follows(self, line: Line) -> bool:
+        """Tell whether the line is one of those."""
+        return line in self._wrap_up
+
     def remember(self, line: Line, idle_since: float) -> None:
-        """Take over when the last call of a followed line ended, as an earlier run knew it."""
+        """Take over when a call of a followed line ended, as an earlier run knew it; a later one counts."""
         if line in self._wrap_up:
-            self._state(line).idle_since = idle_since
+            state = self._state(line)
+            state.idle_since = idle_since if state.idle_since is None else max(state.idle_since, idle_since)
 
     def busy(self, line: Line, now: float) -> None:
         """Count a leg of the line."""

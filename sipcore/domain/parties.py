@@ -13,6 +13,7 @@ from sipcore.domain.dialplan import (
     ExternalDestination,
     NamedDestination,
     NumberPlan,
+    QueueDestination,
     RingGroupDestination,
     UnknownExtension,
     resolve,
@@ -24,6 +25,7 @@ from sipcore.domain.identity import PhoneDestination, plan_leg
 from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.party import Party
 from sipcore.domain.phone import PhoneParty
+from sipcore.domain.queue_party import QueueParty, WaitTerms
 
 MAX_DEPTH = 8
 """How many destinations may stand inside each other: a menu in a menu, a group in a group."""
@@ -156,6 +158,13 @@ class PartyMaker:
             country=self.around.organisation.country,
         )
 
+    def queue(self, destination: QueueDestination, uid: str) -> Party:
+        """Make the party that waits in a queue."""
+        queue, organisation = destination.queue, self.around.organisation
+        agents = self.ringing(queue.ring_seconds, contest=queue.strategy is HuntStrategy.RING_ALL)
+        terms = WaitTerms(queue, organisation.country, organisation.prompts, wait_seconds=self.side.ring_seconds)
+        return QueueParty(uid, terms, agents.target, self.target)
+
 
 _MAKERS: dict[type[Any], Callable[[PartyMaker, Any, str], Party]] = {
     ExtensionDestination: PartyMaker.phone,
@@ -163,4 +172,5 @@ _MAKERS: dict[type[Any], Callable[[PartyMaker, Any, str], Party]] = {
     NamedDestination: PartyMaker.phone,
     UnknownExtension: PartyMaker.phone,
     RingGroupDestination: PartyMaker.group,
+    QueueDestination: PartyMaker.queue,
 }
