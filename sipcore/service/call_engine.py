@@ -13,7 +13,16 @@ from typing import Any
 import structlog
 
 from sipcore.domain.call import Call
-from sipcore.domain.commands import AnswerLeg, Command, HangUpLeg, LegCommand, PlaceLeg, ReportFirstStage
+from sipcore.domain.commands import (
+    AnswerLeg,
+    Command,
+    HangUpLeg,
+    JoinQueue,
+    LegCommand,
+    PlaceLeg,
+    QueueCommand,
+    ReportFirstStage,
+)
 from sipcore.domain.dialplan import NumberPlan
 from sipcore.domain.errors import (
     AuthenticationError,
@@ -27,6 +36,7 @@ from sipcore.domain.events import LegAnswered, LegArrived, LegEnded, PortEvent, 
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord
 from sipcore.domain.slots import Slots
+from sipcore.domain.waiting_queue import QueueNotice
 from sipcore.service.admission import Admission, EngineSettings
 from sipcore.service.call_slots import CallSlots
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
@@ -34,9 +44,10 @@ from sipcore.service.group_order import GroupOrder
 from sipcore.service.inbound import Inbound
 from sipcore.service.limits import Limits
 from sipcore.service.port import SipPort
+from sipcore.service.queue_board import QueueBoard
 from sipcore.service.record_keeper import RecordKeeper
 from sipcore.service.step_log import log_step
-from sipcore.service.store import RecordStore
+from sipcore.service.store import CallStore
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +69,7 @@ class _LiveCall:
     answered: set[str] = field(default_factory=set)
     unplaced: list[PlaceLeg] = field(default_factory=list)
     waiting: set[str] = field(default_factory=set)
+    tickets: set[str] = field(default_factory=set)
 
     def at(self, moment: float) -> datetime:
         """Turn a moment of the monotonic clock into UTC; a change of the system's clock moves no record."""
@@ -72,16 +84,19 @@ class CallEngine:
 
     Args:
         port: the SIP port.
-        store: keeps the records.
+        store: keeps the records, and what outlives the program of queues' agents.
         directory: organisations and trunks in force.
         numbers: the world's numbering plans.
         settings: limits of every call.
+
+    Attributes:
+        queues: where parties wait; it is started before the engine, and told of new settings.
     """
 
     def __init__(
         self,
         port: SipPort,
-        store: RecordStore,
+        store: CallStore,
         directory: LiveDirectory,
         numbers: NumberPlan,
         settings: EngineSettings,
@@ -89,8 +104,9 @@ class CallEngine:
         self._port = port
         self._store = store
         self._directory = directory
-        self._lines = LineBoard()
-        self._admission = Admission(numbers, settings, GroupOrder(self._lines))
+        lines = LineBoard()
+        self.queues = QueueBoard(directory, lines, store, self._tell)
+        self._admission = Admission(numbers, settings, GroupOrder(lines))
         self._inbound = Inbound(self._admission, store, directory, numbers)
         self._records = RecordKeeper(store)
         self._limits = Limits()
@@ -118,6 +134,7 @@ class CallEngine:
             _log.warning("call left with legs at shutdown", call=live.call.terms.id)
             self._records.complete(live.record())
         await self._records.finish()
+        await self.queues.stop()
         for task in (*self._tasks, *([] if self._pump is None else [self._pump])):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -227,6 +244,12 @@ class CallEngine:
             if not ends:
                 log_step(live.call, event)
 
+    def _tell(self, notice: QueueNotice) -> None:
+        """Take what a queue has to say to the call that waits in it."""
+        live = self._by_leg.get(notice.ticket)
+        if live is not None:
+            self._step(live, lambda call, now: call.feed(notice, now))
+
     def _count_lines(self, live: _LiveCall, event: PortEvent) -> None:
         """Keep the board of who is in a call, and the call's slots, in step with its legs."""
         if isinstance(event, LegAnswered):
@@ -242,7 +265,7 @@ class CallEngine:
         line = live.lines.pop(leg, None)
         if line is not None:
             talked = leg in live.answered
-            self._lines.free((live.call.terms.organisation, line), time.monotonic(), talked=talked)
+            self.queues.line_free(live.call.terms.organisation, line, talked=talked)
 
     def _step(self, live: _LiveCall, act: Callable[[Call, float], list[Command]]) -> None:
         """Let a call act, carry its commands out, and set its next timer."""
@@ -271,6 +294,11 @@ class CallEngine:
             live.waiting.discard(command.leg)
             ended = LegEnded(command.leg, _TERMINATED, "hung up before it was placed", "local")
             asyncio.get_running_loop().call_soon(self._take, ended)
+        elif isinstance(command, QueueCommand):
+            if isinstance(command, JoinQueue):
+                self._by_leg[command.ticket] = live
+                live.tickets.add(command.ticket)
+            self.queues.execute(live.call.terms.organisation, command)
         elif isinstance(command, LegCommand):
             self._port.send(live.slots.of(command.leg), command)
 
@@ -287,7 +315,7 @@ class CallEngine:
         line = command.plan.line
         if line:
             live.lines[command.leg] = line
-            self._lines.busy((live.call.terms.organisation, line), time.monotonic())
+            self.queues.line_busy(live.call.terms.organisation, line)
         self._port.send(slots, command)
 
     async def _grow(self, live: _LiveCall, commands: list[PlaceLeg]) -> None:
@@ -362,7 +390,7 @@ class CallEngine:
         if self._calls.pop(terms.id, None) is None:
             return
         record = live.record()
-        for leg in {*live.call.uids, *(leg.uid for leg in record.legs)}:
+        for leg in {*live.call.uids, *live.tickets, *(leg.uid for leg in record.legs)}:
             self._by_leg.pop(leg, None)
             # A leg that was given up without its end still counts its line.
             self._count_leg_out(live, leg)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
+from sipcore.domain.waiting_queue import AgentMemory
 
 
 class RecordStore(Protocol):
@@ -56,3 +58,19 @@ class RecordStore(Protocol):
     async def close(self) -> None:
         """Give all connections back."""
         ...
+
+
+class AgentStore(Protocol):
+    """Keeps what outlives the program of queues' agents. Every method raises `StoreUnavailableError`, as above."""
+
+    async def agent_memories(self) -> tuple[AgentMemory, ...]:
+        """Read everything that is kept."""
+        ...
+
+    async def keep_agents(self, memories: Sequence[AgentMemory]) -> None:
+        """Write memories over what is kept of the same agents in the same queues."""
+        ...
+
+
+class CallStore(RecordStore, AgentStore, Protocol):
+    """Everything that calls leave behind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sipcore.domain.causes import WORKER_DIED, Disposition
 from sipcore.domain.record import CallRecord, LegRecord
-from sipcore.store.schema import calls, legs
+from sipcore.domain.waiting_queue import AgentMemory
+from sipcore.store.schema import calls, legs, queue_agents
 
 CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name != "legs")
 """Fields of a record that are columns of `calls`, by the same names."""
@@ -21,12 +22,15 @@ LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
 """Fields of a leg that are columns of `legs`, by the same names."""
 
 
-def _overwriting(insert: Callable[[sa.Table], Any]) -> sa.Insert:
-    """Insert a call, or write over the one with the same id; each dialect has an insert of its own that can."""
-    statement = insert(calls)
-    written = {column.name: statement.excluded[column.name] for column in calls.columns if not column.primary_key}
-    upsert: sa.Insert = statement.on_conflict_do_update(index_elements=[calls.c.id], set_=written)
-    return upsert
+def _overwriting(table: sa.Table) -> dict[str, sa.Insert]:
+    """Insert a row, or write over the one with the same key; each dialect has an insert of its own that can."""
+
+    def upsert(insert: Callable[[sa.Table], Any]) -> Any:
+        statement = insert(table)
+        written = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+        return statement.on_conflict_do_update(index_elements=[*table.primary_key.columns], set_=written)
+
+    return {"sqlite": upsert(sqlite.insert), "postgresql": upsert(postgresql.insert)}
 
 
 Row = dict[str, Any]
@@ -75,7 +79,8 @@ def _insert_legs_into(dialect: sa.Dialect) -> _PlainInsert:
     return _PlainInsert(legs, dialect)
 
 
-_OVERWRITE_CALLS = {"sqlite": _overwriting(sqlite.insert), "postgresql": _overwriting(postgresql.insert)}
+_OVERWRITE_CALLS = _overwriting(calls)
+_OVERWRITE_AGENTS = _overwriting(queue_agents)
 _DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
 
 
@@ -105,6 +110,12 @@ def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> 
         sa.update(calls).where(unfinished).values(disposition=Disposition.INTERRUPTED, ended_by="restart", ended_at=now)
     )
     return settled.rowcount
+
+
+def keep_agents(connection: sa.Connection, memories: Sequence[Sequence[AgentMemory]]) -> None:
+    """Insert agents of queues, over those that are there; of one that comes twice the last counts."""
+    last = {(row.organisation, row.queue, row.agent): row for group in memories for row in group}
+    connection.execute(_OVERWRITE_AGENTS[connection.dialect.name], [asdict(row) for row in last.values()])
 
 
 def nothing(connection: sa.Connection, arguments: Sequence[None]) -> None:

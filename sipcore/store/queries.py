@@ -6,6 +6,7 @@ Each read is one statement, so that a call and its legs are of one moment.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
+from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store.cursor import PagePosition
 from sipcore.store.operations import CALL_FIELDS, LEG_FIELDS
-from sipcore.store.schema import UtcTime, calls, legs
+from sipcore.store.schema import UtcTime, calls, legs, queue_agents
 
 Column = sa.ColumnElement
 Condition = sa.ColumnElement[bool]
@@ -65,9 +67,19 @@ def last_dialler(organisation: str, number: str) -> sa.Select[tuple[str]]:
     return sa.select(calls.c.dial1).join(newest, newest.c.call_id == calls.c.id)
 
 
+def every_agent() -> sa.Select[Any]:
+    """Select all agents of queues: the fields of an `AgentMemory`."""
+    return sa.select(*(queue_agents.c[field.name] for field in fields(AgentMemory)))
+
+
 def to_records(rows: Iterable[Sequence[Any]]) -> tuple[CallRecord, ...]:
     """Build records from the rows of one of the statements above."""
     return tuple(_to_record(list(of_one_call)) for _, of_one_call in groupby(rows, key=lambda row: row[0]))
+
+
+def to_memories(rows: Iterable[Sequence[Any]]) -> tuple[AgentMemory, ...]:
+    """Build memories from the rows of `every_agent`."""
+    return tuple(AgentMemory(*row) for row in rows)
 
 
 def _conditions(

@@ -1,4 +1,4 @@
-"""Call detail records in the database."""
+"""Call detail records, and what is kept of queues' agents, in the database."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import sqlalchemy as sa
 
 from sipcore.domain.errors import ParameterError, StartUpError, StoreUnavailableError
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
+from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import operations
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database, DatabaseFile
 from sipcore.store.failures import reason_of, unavailable
 from sipcore.store.migrations import upgrade
-from sipcore.store.queries import last_dialler, newest_records, one_record, to_records
+from sipcore.store.queries import every_agent, last_dialler, newest_records, one_record, to_memories, to_records
 from sipcore.store.writer import Writer
 
 BUSY_TIMEOUT_SECONDS = 2.0
@@ -106,6 +107,22 @@ class SqlRecordStore:
         """
         found = await self._read(last_dialler(organisation, number))
         return found[0][0] if found else None
+
+    async def agent_memories(self) -> tuple[AgentMemory, ...]:
+        """Read what is kept of all queues' agents.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        return to_memories(await self._read(every_agent()))
+
+    async def keep_agents(self, memories: Sequence[AgentMemory]) -> None:
+        """Write memories over what is kept of the same agents in the same queues.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        await self._writer.write(operations.keep_agents, memories)
 
     async def ping(self) -> None:
         """Check that the database answers.

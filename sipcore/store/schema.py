@@ -1,7 +1,7 @@
-"""Tables of the call detail records, the same on SQLite and PostgreSQL.
+"""Tables of the call detail records and of the queues' agents, the same on SQLite and PostgreSQL.
 
-Columns are named as the fields of `sipcore.domain.record` that they hold. A change here needs a migration
-(`sipcore/store/migrations/versions`); a test fails when the two differ.
+Columns are named as the fields that they hold, of `sipcore.domain.record` and `sipcore.domain.waiting_queue`. A change
+here needs a migration (`sipcore/store/migrations/versions`); a test fails when the two differ.
 """
 
 from __future__ import annotations
@@ -127,3 +127,15 @@ legs = sa.Table(
     sa.Index(None, "organisation", "number", "accepted_at", "call_id"),
 )
 """One row per leg: a `LegRecord`, its call, its place in the call (1 for leg 1), and of its call what finds it."""
+
+queue_agents = sa.Table(
+    "queue_agents",
+    metadata,
+    sa.Column("organisation", sa.String, primary_key=True),
+    sa.Column("queue", sa.String, primary_key=True),
+    sa.Column("agent", sa.String, primary_key=True),
+    sa.Column("paused_at", UtcTime),
+    sa.Column("offered_at", UtcTime),
+    sa.Column("idle_since", UtcTime),
+)
+"""One row per agent of a queue: an `AgentMemory`."""

@@ -66,6 +66,12 @@ class MemoryStore:
         self._fail("complete")
         self.completed.append(record)
 
+    async def agent_memories(self):
+        return ()
+
+    async def keep_agents(self, memories):
+        self.memories = memories
+
     def _fail(self, what):
         if self.failures[what]:
             self.failures[what] -= 1
