@@ -13,10 +13,12 @@ from api.access_log import log_request
 from api.handlers.base import NotFoundHandler
 from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
 from api.handlers.health import HealthHandler, ReadinessHandler
+from api.handlers.queues import QueueAgentHandler, QueueHandler, QueuesHandler
 from api.handlers.records import LiveRecord, RecordHandler, RecordsHandler
 from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
 from sipcore.service.calls import Calls
+from sipcore.service.queue_board import QueueBoard
 from sipcore.service.store import RecordStore
 
 SERVER_OPTIONS: Final[dict[str, Any]] = {
@@ -44,10 +46,11 @@ class PathMatchesWithBody(PathMatches):
         return super().match(request)
 
 
-def make_application(
+def make_application(  # noqa: PLR0913 - each argument is one thing that the API shows
     *,
     calls: Calls,
     store: RecordStore,
+    queues: QueueBoard,
     authenticator: Authenticator,
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
@@ -59,6 +62,7 @@ def make_application(
     Args:
         calls: places calls.
         store: keeps records.
+        queues: where callers wait for agents.
         authenticator: knows who is asking.
         workers_ready: tells whether a worker can take a call now.
         trunk_states: tells how each trunk's registration stands.
@@ -68,6 +72,7 @@ def make_application(
     """
     dialup = {"calls": calls, "authenticator": authenticator}
     records = {"authenticator": authenticator, "store": store, "live_record": live_record}
+    of_queues = {"authenticator": authenticator, "queues": queues}
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
     return Application(
         [
@@ -75,6 +80,9 @@ def make_application(
             Rule(PathMatches(_DIALUP), DialupHandler, dialup),
             Rule(PathMatches(r"/api/v1/records"), RecordsHandler, records),
             Rule(PathMatches(r"/api/v1/records/([^/]+)"), RecordHandler, records),
+            Rule(PathMatches(r"/api/v1/queues"), QueuesHandler, of_queues),
+            Rule(PathMatches(r"/api/v1/queues/([^/]+)"), QueueHandler, of_queues),
+            Rule(PathMatches(r"/api/v1/queues/([^/]+)/agents/([^/]+)/(pause|resume)"), QueueAgentHandler, of_queues),
             Rule(PathMatches(r"/healthz"), HealthHandler),
             Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),
         ],

@@ -31,6 +31,7 @@ from sipcore.service.authentication import Authenticator
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.numbers import PhoneNumberPlan
+from sipcore.service.queue_board import QueueBoard
 from sipcore.sip.pool import WorkerPool
 from sipcore.sip.starter import PoolSettings
 from sipcore.store.records import SqlRecordStore, open_store
@@ -111,10 +112,12 @@ class _Server:
             _log.warning("calls of an earlier run settled as interrupted", calls=settled)
         limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
         engine = CallEngine(pool, store, self._directory, PhoneNumberPlan(), limits)
+        await engine.queues.start()
         engine.start()
         application = make_application(
             calls=engine,
             store=store,
+            queues=engine.queues,
             authenticator=Authenticator(self._directory),
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
@@ -123,7 +126,7 @@ class _Server:
         )
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, pool)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, pool, engine.queues)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG_GARBAGE)
@@ -135,12 +138,12 @@ class _Server:
         await engine.stop()
         await server.close_all_connections()
 
-    def _begin_reload(self, pool: WorkerPool) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload(pool))
+    def _begin_reload(self, pool: WorkerPool, queues: QueueBoard) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload(pool, queues))
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
 
-    async def _reload(self, pool: WorkerPool) -> None:
+    async def _reload(self, pool: WorkerPool, queues: QueueBoard) -> None:
         """Take organisations and trunks over from the file; with anything wrong in it, everything stays."""
         async with self._reloading:
             try:
@@ -151,16 +154,17 @@ class _Server:
                 problems = list(error.problems) if isinstance(error, SettingsError) else [str(error)]
                 _log.error("settings not reloaded; the old ones stay", problems=problems)
                 return
-            self._take_over(settings, directory, pool)
+            self._take_over(settings, directory)
+            pool.configure(directory)
+            queues.configure()
+            _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
 
-    def _take_over(self, settings: Settings, directory: Directory, pool: WorkerPool) -> None:
+    def _take_over(self, settings: Settings, directory: Directory) -> None:
         fixed = ("server", "storage", "sip", "log")
         changed = [table for table in fixed if getattr(settings, table) != getattr(self._settings, table)]
         if changed:
             _log.warning("a restart is needed for changes of these tables", tables=changed)
         self._directory.current = directory
-        pool.configure(self._directory.current)
-        _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
 
 
 def worker_user(settings: Settings) -> tuple[int, int] | tuple[None, None]:

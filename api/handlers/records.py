@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from api.handlers.resource import ResourceHandler
+from api.handlers.resource import ResourceHandler, written
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import ParameterError
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
@@ -94,9 +94,9 @@ def record_as_json(record: CallRecord) -> dict[str, object]:
     return {
         "id": record.id,
         "user": record.user,
-        "accepted_at": _written(record.accepted_at),
-        "joined_at": _written(record.joined_at),
-        "ended_at": _written(record.ended_at),
+        "accepted_at": written(record.accepted_at),
+        "joined_at": written(record.joined_at),
+        "ended_at": written(record.ended_at),
         "dial1": record.dial1,
         "dial2": record.dial2,
         "set_cid": record.set_cid,
@@ -119,18 +119,11 @@ def _leg_as_json(leg: LegRecord) -> dict[str, object]:
         "ended_by": leg.ended_by,
         "party": leg.party,
         "answered_by": leg.answered_by,
-        "placed_at": _written(leg.placed_at),
-        "ringing_at": _written(leg.ringing_at),
-        "answered_at": _written(leg.answered_at),
-        "ended_at": _written(leg.ended_at),
+        "placed_at": written(leg.placed_at),
+        "ringing_at": written(leg.ringing_at),
+        "answered_at": written(leg.answered_at),
+        "ended_at": written(leg.ended_at),
     }
-
-
-def _written(moment: datetime | None) -> str | None:
-    """Write a time as RFC 3339, in UTC, to the millisecond."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _disposition(value: str | None) -> Disposition | None:

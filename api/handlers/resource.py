@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from tornado.web import HTTPError
 
 from api.credentials import CHALLENGE, identify, read_authorization
 from api.handlers.base import Handler, phrase
@@ -13,8 +15,18 @@ from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitRea
 from sipcore.service.authentication import Authenticator
 
 
+def written(moment: datetime | None) -> str | None:
+    """Write a time as RFC 3339, in UTC, to the millisecond."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
 class ResourceHandler(Handler):
-    """Answers GET with what `answer` returns, to callers with a Basic `user@org` or a Bearer key."""
+    """Answers GET with what `answer` returns, to callers with a Basic `user@org` or a Bearer key.
+
+    One that does something in place of telling something answers POST, by calling `respond` from there.
+    """
 
     _authenticator: Authenticator
 
@@ -30,6 +42,12 @@ class ResourceHandler(Handler):
         raise NotImplementedError
 
     async def get(self, *_path: str) -> None:
+        """Answer, unless this is a resource that does something."""
+        if "GET" not in self.allowed:
+            raise HTTPError(http.HTTPStatus.METHOD_NOT_ALLOWED)
+        await self.respond()
+
+    async def respond(self) -> None:
         """Find out who asks, then answer."""
         try:
             login = read_authorization(self.request.headers.get("Authorization"))

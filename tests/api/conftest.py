@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -16,11 +17,14 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from api.application import SERVER_OPTIONS, make_application
-from sipcore.domain.directory import ApiKey, Directory, Organisation, User
+from sipcore.domain.directory import ApiKey, Directory, HuntStrategy, Organisation, Queue, User
+from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.registration import RegistrationState, TrunkState
+from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.service.authentication import Authenticator
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
+from sipcore.service.queue_board import QueueBoard
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 KEY = "c2c_0123456789abcdef"
@@ -57,6 +61,7 @@ class MemoryStore:
         self.asked: list[tuple[str, RecordFilter, str | None]] = []
         self.error: Exception | None = None
         self.next: str | None = None
+        self.memories: list[AgentMemory] = []
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         mine = [record for record in self.records if (record.organisation, record.id) == (organisation, record_id)]
@@ -69,6 +74,12 @@ class MemoryStore:
         if self.error is not None:
             raise self.error
         return RecordPage(tuple(r for r in self.records if r.organisation == organisation)[:limit], self.next)
+
+    async def agent_memories(self) -> tuple[AgentMemory, ...]:
+        return ()
+
+    async def keep_agents(self, memories: Sequence[AgentMemory]) -> None:
+        self.memories += memories
 
     async def ping(self) -> None:
         if self.error is not None:
@@ -84,6 +95,7 @@ class Site:
     store: MemoryStore
     client: AsyncHTTPClient
     logged: list[Any]
+    queues: QueueBoard
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
     trunks: list[TrunkState] = field(default_factory=list)
@@ -120,9 +132,14 @@ def directory() -> Directory:
             "alice": User("alice", password="s3cret"),
             "bob": User("bob", password_hash=CHEAP.hash("pässword: with colon")),
         },
+        queues={
+            "700": Queue("700", ("101", "+12025550123"), HuntStrategy.ROUND_ROBIN, wrap_up_seconds=3600),
+            "701": Queue("701", ("101",)),
+        },
         api_keys={"crm": ApiKey("crm", hashlib.sha256(KEY.encode()).hexdigest())},
     )
-    return Directory(organisations={"acme": acme, "other": Organisation(name="other")})
+    other = Organisation(name="other", users={"carol": User("carol", password="s3cret")})
+    return Directory(organisations={"acme": acme, "other": other})
 
 
 @pytest.fixture
@@ -132,14 +149,18 @@ def bearer_key() -> str:
 
 @pytest.fixture
 async def site(directory: Directory):
-    calls, store = ScriptedCalls(), MemoryStore()
+    told: list[object] = []
+    calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
+    queues = QueueBoard(live, LineBoard(), store, told.append)
+    await queues.start()
     with structlog.testing.capture_logs() as logged:
-        site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged)
+        site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues)
         site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
         application = make_application(
             calls=calls,
             store=store,
-            authenticator=Authenticator(LiveDirectory(directory), hasher=CHEAP),
+            queues=queues,
+            authenticator=Authenticator(live, hasher=CHEAP),
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
             live_record=lambda organisation, key: site.live.get((organisation, key)),
