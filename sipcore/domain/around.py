@@ -47,6 +47,11 @@ class PartyAround(PartyBase):
         """Its own, or else the inner party's."""
         return self._outcome or self._inner.outcome
 
+    @property
+    def recording_id(self) -> str | None:
+        """The inner party's."""
+        return self._inner.recording_id
+
     def owns(self, leg: str) -> bool:
         """Tell whether it is one of the inner party's."""
         return self._inner.owns(leg)
@@ -57,11 +62,11 @@ class PartyAround(PartyBase):
 
     def join(self, other: str, now: float) -> list[Command]:
         """Join the inner party."""
-        return self._inner.join(other, now)
+        return self._after(self._inner.join(other, now), now)
 
     def press(self, digit: str, duration_ms: int, now: float) -> list[Command]:
         """Give the key to the inner party."""
-        return self._inner.press(digit, duration_ms, now)
+        return self._after(self._inner.press(digit, duration_ms, now), now)
 
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Release the inner party."""
@@ -89,8 +94,9 @@ class PartyAround(PartyBase):
 
     def _after(self, commands: list[Command], now: float) -> list[Command]:
         commands = list(commands)
-        for news in self._inner.take_news():
-            commands += self._act_on(news, now)
+        while told := self._inner.take_news():
+            for news in told:
+                commands += self._act_on(news, now)
         return commands
 
     def _tell_on(self, news: News) -> None:

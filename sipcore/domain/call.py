@@ -18,10 +18,7 @@ from sipcore.domain.events import Event, JoinFailed, PlaybackFinished, WorkerLos
 from sipcore.domain.machine import IGNORED, Machine
 from sipcore.domain.party import Clock, News, NewsKind, Party, concerned, earliest
 from sipcore.domain.record import CallRecord
-from sipcore.domain.telling import Telling
-
-TELL_SECONDS = 4.0
-"""How long party 1 hears why party 2 was not reached."""
+from sipcore.domain.telling import TELL_SECONDS, Telling
 
 
 class CallState(StrEnum):
@@ -203,15 +200,16 @@ class Call(Machine[CallState]):
             ended_at=None if self._ended is None else at(self._ended),
             disposition=self._disposition if self.ended else None,
             ended_by=self._ended_by if self.ended else None,
+            recording_id=self._first.recording_id or self._second.recording_id,
             batch_id=self.terms.batch_id,
             direction=self.terms.direction,
         )
 
     def _after(self, commands: list[Command], now: float) -> list[Command]:
-        """Act on the parties' news, in whatever order they came, and end when both are released."""
+        """Act on the parties' news, and on what follows from that, until there is none; end when both are released."""
         commands = list(commands)
-        for role, party in self._parties.items():
-            for news in party.take_news():
+        while told := [(role, news) for role, party in self._parties.items() for news in party.take_news()]:
+            for role, news in told:
                 commands += self._act_on(news, role, now)
         if self.state is CallState.RELEASING and self._first.released and self._second.released:
             self._ended = now
@@ -292,6 +290,7 @@ class Call(Machine[CallState]):
 
     def _release(self, because: str, now: float) -> list[Command]:
         self._deadline = None
+        self._telling = None
         self._enter(CallState.RELEASING, because)
         commands = self._report(FAIL_REASONS[Disposition.CANCELLED])
         for party in self._parties.values():

@@ -79,6 +79,11 @@ class Party(Protocol):
         """How it ended, or None while it has not."""
         ...
 
+    @property
+    def recording_id(self) -> str | None:
+        """Id of the recording that was made there, 32 hex digits, or None: a voicemail box makes one."""
+        ...
+
     def owns(self, leg: str) -> bool:
         """Tell whether a leg is one of its own."""
         ...
@@ -179,6 +184,11 @@ class PartyBase:
     def outcome(self) -> Outcome | None:
         """How it ended, or None."""
         return self._outcome
+
+    @property
+    def recording_id(self) -> str | None:
+        """None: nothing was recorded."""
+        return None
 
     def owns(self, leg: str) -> bool:  # noqa: ARG002 - here and below: the parties' common shape
         """Tell that no leg is its own."""

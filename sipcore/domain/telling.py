@@ -9,6 +9,9 @@ from sipcore.domain.commands import Command, PlayAudio, PlayTone, StopPlaying
 from sipcore.domain.events import PlaybackFinished
 from sipcore.domain.tones import ToneKind, tone
 
+TELL_SECONDS = 4.0
+"""How long somebody hears why the other side was not reached."""
+
 _PROMPTS: dict[Disposition, str] = {
     Disposition.BUSY: "busy",
     Disposition.NO_ANSWER: "no_answer",

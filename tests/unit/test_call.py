@@ -5,6 +5,8 @@ Time is a number of seconds; every story starts at 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from call_stories import (
     BUSY_TONE,
@@ -30,6 +32,7 @@ from sipcore.domain.commands import (
     HangUpLeg,
     PassAudio,
     PlaceLeg,
+    PlayAudio,
     ReportFirstStage,
     SendDigit,
     StopPlaying,
@@ -41,6 +44,7 @@ from sipcore.domain.events import (
     LegEnded,
     LegPlaced,
     LegRang,
+    PlaybackFinished,
     WorkerLost,
 )
 from sipcore.domain.nowhere import NowhereParty
@@ -182,6 +186,16 @@ class TestTheSecondPhoneFails:
         assert call.feed(LegEnded(ONE, 200, ended_by="local"), 12.1) == []
         assert call.ended
 
+    def test_the_reason_is_spoken_before_the_tone_where_there_is_a_recording_of_it(self) -> None:
+        call, said = speaking()
+        assert said == PlayAudio(ONE, said.playback, ("/prompts/busy.wav",))
+        assert call.feed(PlaybackFinished(ONE, said.playback), 7) == [BUSY_TONE]
+
+    def test_the_end_of_the_spoken_reason_may_cross_the_release(self) -> None:
+        call, said = speaking()
+        call.hang_up("request", 7)
+        assert call.feed(PlaybackFinished(ONE, said.playback), 7.1) == []
+
     def test_the_caller_may_leave_during_the_tone(self) -> None:
         call = telling()
         assert call.feed(LegEnded(ONE, 200), 9) == []
@@ -216,6 +230,17 @@ class TestTheSecondPhoneFails:
         assert call.feed(LegAnswered(TWO), 7.1) == [HangUpLeg(TWO)]
         assert call.feed(LegEnded(TWO, 200, ended_by="local"), 7.2) == []
         assert call.ended
+
+
+def speaking() -> tuple[Call, PlayAudio]:
+    """A call that says that party 2 is busy, and what it plays."""
+    terms = replace(TERMS, prompts={"busy": "/prompts/busy.wav"})
+    call = Call(terms, PhoneParty(ONE, PLAN1, 20), PhoneParty(TWO, PLAN2, 60))
+    call.start(0)
+    call.feed(LegAnswered(ONE), 5)
+    (_, said) = call.feed(LegEnded(TWO, 486), 6)
+    assert isinstance(said, PlayAudio)
+    return call, said
 
 
 class TestTheCallIsEndedFromOutside:
