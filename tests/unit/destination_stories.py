@@ -5,14 +5,15 @@ Time is a number of seconds; every story starts at 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
 
-from sipcore.domain.call import Call, CallTerms
+import call_stories
+
+from sipcore.domain.call import Call
 from sipcore.domain.causes import NO_SUCH_EXTENSION
 from sipcore.domain.commands import Command, LegPlan, PlayAudio
 from sipcore.domain.directory import SipHost
-from sipcore.domain.events import LegAnswered, LegPlaced, PlaybackFinished
+from sipcore.domain.events import LegPlaced, PlaybackFinished
 from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.onward import WayOn
 from sipcore.domain.party import NewsKind, Party
@@ -23,22 +24,7 @@ CALLER = "caller-leg"
 PARTY = "party-uid"
 PROMPTS = {name: f"/prompts/{name}.wav" for name in ALL_PROMPTS}
 BEEP, GOODBYE, INVALID = (PROMPTS[name] for name in (Prompt.BEEP, Prompt.GOODBYE, Prompt.INVALID_CHOICE))
-TERMS = CallTerms(
-    id="c" * 32,
-    organisation="acme",
-    user="alice",
-    dial1="101",
-    dial2="900",
-    set_cid=None,
-    accepted_at=datetime(2026, 1, 1, tzinfo=UTC),
-    country="US",
-    max_seconds=3600.0,
-    prompts=PROMPTS,
-)
-
-
-def at(seconds: float) -> datetime:
-    return datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=seconds)
+TERMS = replace(call_stories.TERMS, prompts=PROMPTS)
 
 
 def plan(number: str) -> LegPlan:
@@ -115,7 +101,3 @@ def call_to(party: Party) -> Call:
 def call_from(party: Party) -> Call:
     """A call with the party as dial1; dial2 is the caller's phone, which rings."""
     return Call(TERMS, party, phone(CALLER))
-
-
-def answered(leg: str) -> LegAnswered:
-    return LegAnswered(leg)

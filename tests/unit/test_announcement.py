@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from destination_stories import CALLER, PARTY, PROMPTS, Ear, Targets, at, begun, call_from, call_to, files, news
+from call_disorder import at
+from destination_stories import CALLER, PARTY, PROMPTS, Ear, Targets, begun, call_from, call_to, files, news
 
 from sipcore.domain.announcement import KEY_SECONDS, AnnouncementParty
 from sipcore.domain.causes import Disposition

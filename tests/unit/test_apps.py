@@ -8,7 +8,8 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
-from destination_stories import BEEP, CALLER, GOODBYE, PARTY, PROMPTS, Ear, at, begun, call_from, call_to, news
+from call_disorder import at
+from destination_stories import BEEP, CALLER, GOODBYE, PARTY, PROMPTS, Ear, begun, call_from, call_to, news
 
 from sipcore.domain.apps import APPS, CLOCK_SECONDS, CLOCK_TIMES, AppParty, AppSurroundings
 from sipcore.domain.causes import NO_SUCH_EXTENSION, Disposition

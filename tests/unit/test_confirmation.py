@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from destination_stories import CALLER, PROMPTS, TERMS, answered, at, news, phone
+from call_disorder import at
+from destination_stories import CALLER, PROMPTS, TERMS, news, phone
 
 from sipcore.domain.call import Call, CallState
 from sipcore.domain.causes import NORMAL_CLEARING, WITHDRAWN, WORKER_DIED, Disposition, Outcome
@@ -128,24 +129,24 @@ class TestInACall:
     def test_the_other_side_hears_it_ring_until_it_is_accepted(self) -> None:
         call = Call(TERMS, phone(CALLER), ConfirmedParty(phone(LEG), PROMPTS))
         call.start(0)
-        commands = call.feed(answered(CALLER), 1)
+        commands = call.feed(LegAnswered(CALLER), 1)
         assert PlayTone(CALLER, tone(ToneKind.RINGBACK, "US")) in commands
-        assert not about(CALLER, call.feed(answered(LEG), 3))
+        assert not about(CALLER, call.feed(LegAnswered(LEG), 3))
         assert call.state is CallState.RINGING_SECOND
         assert call.feed(DigitPressed(LEG, "1"), 6) == [StopPlaying(LEG), StopPlaying(CALLER), BridgeLegs(CALLER, LEG)]
 
     def test_as_dial1_nobody_else_is_rung_before_it_is_accepted(self) -> None:
         call = Call(TERMS, ConfirmedParty(phone(LEG), PROMPTS), phone(CALLER))
         call.start(0)
-        assert not any(isinstance(command, PlaceLeg) for command in call.feed(answered(LEG), 3))
+        assert not any(isinstance(command, PlaceLeg) for command in call.feed(LegAnswered(LEG), 3))
         assert call.state is CallState.RINGING_FIRST
         assert any(isinstance(command, PlaceLeg) for command in call.feed(DigitPressed(LEG, "1"), 6))
 
     def test_a_call_that_nobody_accepts_was_not_answered(self) -> None:
         call = Call(TERMS, phone(CALLER), ConfirmedParty(phone(LEG), PROMPTS))
         call.start(0)
-        call.feed(answered(CALLER), 1)
-        call.feed(answered(LEG), 3)
+        call.feed(LegAnswered(CALLER), 1)
+        call.feed(LegAnswered(LEG), 3)
         commands = call.on_deadline(3 + CONFIRM_SECONDS)
         assert commands[0] == HangUpLeg(LEG)
         assert any(isinstance(command, PlayAudio) and command.files == (PROMPTS["no_answer"],) for command in commands)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from call_disorder import at
 from destination_stories import (
     CALLER,
     GOODBYE,
@@ -14,7 +15,6 @@ from destination_stories import (
     PROMPTS,
     Ear,
     Targets,
-    at,
     begun,
     call_from,
     call_to,

@@ -6,7 +6,8 @@ The phone answers in second 10; what is heard on it is told in milliseconds from
 from __future__ import annotations
 
 import pytest
-from destination_stories import CALLER, PROMPTS, TERMS, answered, at, news, phone
+from call_disorder import at
+from destination_stories import CALLER, PROMPTS, TERMS, news, phone
 
 from sipcore.domain.call import Call, CallState
 from sipcore.domain.causes import NORMAL_CLEARING, WITHDRAWN, Disposition, Outcome
@@ -226,7 +227,7 @@ class TestItEndsBefore:
 class TestInACall:
     def test_the_other_side_hears_it_ring_until_it_is_decided(self) -> None:
         call = ringing(MachineAction.HANG_UP)
-        assert call.feed(answered(LEG), ANSWERED_AT) == [ListenForSpeech(LEG)]
+        assert call.feed(LegAnswered(LEG), ANSWERED_AT) == [ListenForSpeech(LEG)]
         assert call.state is CallState.RINGING_SECOND
         for event in HUMAN:
             call.feed(event, 11.1)
@@ -237,7 +238,7 @@ class TestInACall:
     def test_as_dial1_a_machine_fails_the_call(self) -> None:
         call = Call(TERMS, ScreenedParty(phone(LEG), MachineDetection()), phone(CALLER))
         call.start(0)
-        call.feed(answered(LEG), ANSWERED_AT)
+        call.feed(LegAnswered(LEG), ANSWERED_AT)
         commands = call.feed(BeepHeard(LEG, 700), 11)
         assert HangUpLeg(LEG) in commands
         assert not any(isinstance(command, PlaceLeg) for command in commands)
@@ -248,7 +249,7 @@ class TestInACall:
 
     def test_the_caller_hears_that_nobody_answered(self) -> None:
         call = ringing(MachineAction.HANG_UP)
-        call.feed(answered(LEG), ANSWERED_AT)
+        call.feed(LegAnswered(LEG), ANSWERED_AT)
         commands = call.feed(BeepHeard(LEG, 700), 11)
         assert any(isinstance(command, PlayAudio) and command.files == (PROMPTS["no_answer"],) for command in commands)
 
@@ -272,6 +273,6 @@ def ringing(action: MachineAction) -> Call:
     """A call whose dial2 is screened and rings."""
     call = Call(TERMS, phone(CALLER), ScreenedParty(phone(LEG), MachineDetection(PARAMETERS, action), ANNOUNCEMENT))
     call.start(0)
-    call.feed(answered(CALLER), 1)
+    call.feed(LegAnswered(CALLER), 1)
     call.feed(LegRang(LEG, 180), 2)
     return call
