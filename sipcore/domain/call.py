@@ -18,6 +18,7 @@ from sipcore.domain.events import Event, JoinFailed, PlaybackFinished, WorkerLos
 from sipcore.domain.machine import IGNORED, Machine
 from sipcore.domain.party import Clock, News, NewsKind, Party, concerned, earliest
 from sipcore.domain.record import CallRecord
+from sipcore.domain.role import Role
 from sipcore.domain.telling import TELL_SECONDS, Telling
 
 
@@ -31,13 +32,6 @@ class CallState(StrEnum):
     TELLING = "telling"
     RELEASING = "releasing"
     ENDED = "ended"
-
-
-class Role(StrEnum):
-    """Which party."""
-
-    FIRST = "dial1"
-    SECOND = "dial2"
 
 
 _TABLE: dict[tuple[CallState, NewsKind, Role], str] = {

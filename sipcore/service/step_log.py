@@ -6,8 +6,9 @@ from typing import Any
 
 import structlog
 
-from sipcore.domain.call import Call, Role
+from sipcore.domain.call import Call
 from sipcore.domain.events import LegEnded, LegRang, PortEvent, WorkerLost
+from sipcore.domain.role import Role
 
 _log = structlog.get_logger("sipcore.call")
 
