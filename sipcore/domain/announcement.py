@@ -50,7 +50,7 @@ class AnnouncementParty(LeadingParty[AnnouncementState]):
         return self._play((self._announcement.audio,) * self._announcement.repeats, now)
 
     def _wait(self, now: float) -> list[Command]:
-        if self._announcement.then is None:
+        if self._announcement.key is None:
             return self._leave(now)
         self._deadline = now + KEY_SECONDS
         self._enter(AnnouncementState.WAITING, "played")

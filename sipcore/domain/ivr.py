@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from sipcore.domain.answering import Step
@@ -49,7 +49,7 @@ _TABLE: dict[tuple[IvrState, Step], str] = {
 
 
 class IvrParty(LeadingParty[IvrState]):
-    """A menu.
+    """A menu, and the menus that its options lead to: they take its place, so that callers go back and forth at will.
 
     Digits are collected as long as they may become a number that can be dialled, which has 32 at most. Those are the
     organisation's own numbers only, so that nobody is called outside at its expense.
@@ -58,15 +58,22 @@ class IvrParty(LeadingParty[IvrState]):
         uid: its UniqueID; no leg has it.
         ivr: what it plays and where its keys lead.
         way: what it takes to lead on.
-        direct: shapes of the numbers that can be dialled where the menu allows it: digits, and `x` for any digit.
+        menus: the organisation's menus, by number.
+        direct: shapes of the numbers that can be dialled where a menu allows it: digits, and `x` for any digit.
     """
 
-    def __init__(self, uid: str, ivr: Ivr, way: WayOn, direct: Collection[str]) -> None:
+    def __init__(self, uid: str, ivr: Ivr, way: WayOn, menus: Mapping[str, Ivr], direct: Collection[str]) -> None:
         super().__init__(uid, ivr.number, way, IvrState.IDLE, _TABLE)
         self._ivr = ivr
-        self._direct = tuple(direct) if ivr.direct_dial else ()
+        self._menus = menus
+        self._direct = tuple(direct)
         self._repeats_left = ivr.repeats
         self._digits = ""
+
+    @property
+    def _numbers(self) -> tuple[str, ...]:
+        """Shapes of what can be dialled besides the options."""
+        return self._direct if self._ivr.direct_dial else ()
 
     def _prompt_for_key(self, now: float) -> list[Command]:
         self._enter(IvrState.PROMPTING, "prompt")
@@ -85,7 +92,7 @@ class IvrParty(LeadingParty[IvrState]):
     def _collect(self, now: float, digit: str) -> list[Command]:
         self._deadline = None
         digits = self._digits + digit
-        beginnings = [shape for shape in (*self._ivr.options, *self._direct) if _begins_with(shape, digits)]
+        beginnings = [shape for shape in (*self._ivr.options, *self._numbers) if _begins_with(shape, digits)]
         if digit == _END_OF_NUMBER and not beginnings:
             return self._choose(now)
         self._digits = digits
@@ -99,11 +106,15 @@ class IvrParty(LeadingParty[IvrState]):
         digits, self._digits = self._digits, ""
         if digits in self._ivr.options:
             number = self._ivr.options[digits]
-        elif any(len(shape) == len(digits) and _begins_with(shape, digits) for shape in self._direct):
+        elif any(len(shape) == len(digits) and _begins_with(shape, digits) for shape in self._numbers):
             number = digits
         else:
             self._enter(IvrState.REJECTING, digits)
             return self._play(self._prompt(Prompt.INVALID_CHOICE), now)
+        if number in self._menus:
+            self._ivr = self._menus[number]
+            self._repeats_left = self._ivr.repeats
+            return self._prompt_for_key(now)
         self._enter(IvrState.LEADING, digits)
         return self._lead_on(number, now)
 

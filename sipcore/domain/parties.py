@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from sipcore.domain.announcement import AnnouncementParty
+from sipcore.domain.apps import APPS, AppSurroundings
 from sipcore.domain.causes import NO_SUCH_EXTENSION, Disposition, Outcome
+from sipcore.domain.confirmation import ConfirmedParty
 from sipcore.domain.dialplan import (
+    AnnouncementDestination,
+    AppDestination,
     Destination,
     ExtensionDestination,
     ExternalDestination,
+    IvrDestination,
     NamedDestination,
     NumberPlan,
     QueueDestination,
@@ -22,13 +29,16 @@ from sipcore.domain.directory import Directory, HuntStrategy, Organisation, Ring
 from sipcore.domain.errors import ParameterError
 from sipcore.domain.hunt import HuntParty
 from sipcore.domain.identity import PhoneDestination, plan_leg
+from sipcore.domain.ivr import IvrParty
 from sipcore.domain.nowhere import NowhereParty
+from sipcore.domain.onward import WayOn
 from sipcore.domain.party import Party
 from sipcore.domain.phone import PhoneParty
 from sipcore.domain.queue_party import QueueParty, WaitTerms
+from sipcore.domain.screening import ScreenedParty
 
 MAX_DEPTH = 8
-"""How many destinations may stand inside each other: a menu in a menu, a group in a group."""
+"""How many destinations may stand inside each other: a group in a group, a queue that leads to a queue."""
 _TOO_DEEP = Outcome(Disposition.UNREACHABLE, 25)
 """Q.850 cause 25, exchange routing error."""
 
@@ -43,6 +53,8 @@ class Surroundings:
         numbers: the world's numbering plans.
         new_uid: mints the UniqueID of a further leg.
         order: puts the members of a ring group in the order in which they are to be rung.
+        local_time: from the machine's time (seconds, monotonic) to the organisation's local time.
+        new_recording: mints the id of a recording, 32 hex digits.
     """
 
     organisation: Organisation
@@ -50,6 +62,8 @@ class Surroundings:
     numbers: NumberPlan
     new_uid: Callable[[], str]
     order: Callable[[RingGroup], tuple[str, ...]]
+    local_time: Callable[[float], datetime]
+    new_recording: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +104,9 @@ class PartyMaker:
 
         Args:
             destination: whom or what it stands for.
-            uid: its UniqueID: the Call-ID of its first leg.
-
-        Raises:
-            ParameterError: no party of this kind can be made.
+            uid: its UniqueID: the Call-ID of its first leg, if it has legs.
         """
-        make = _MAKERS.get(type(destination))
-        if make is None:
-            raise ParameterError("dial2", "destinations of this kind are not available yet")
-        return make(self, destination, uid)
+        return _MAKERS[type(destination)](self, destination, uid)
 
     def target(self, number: str, uid: str | None = None) -> Party:
         """Make the party of a number that the settings or a caller's keys name, inside this maker's destination.
@@ -142,6 +150,23 @@ class PartyMaker:
         country = around.organisation.country
         return PhoneParty(uid, plan, side.ring_seconds, country=country, contest=self._contest)
 
+    def extension(self, destination: ExtensionDestination, uid: str) -> Party:
+        """Make the party of an internal phone."""
+        return self._confirmed(self.phone(destination, uid), confirm=destination.extension.confirm)
+
+    def external(self, destination: ExternalDestination, uid: str) -> Party:
+        """Make the party of a number of the outside world, where a machine may answer."""
+        organisation = self.around.organisation
+        party, detection = self.phone(destination, uid), organisation.machine_detection
+        if detection is not None:
+            announcement = organisation.announcements.get(detection.announcement or "")
+            party = ScreenedParty(party, detection, None if announcement is None else announcement.audio)
+        known = organisation.external_numbers.get(destination.number)
+        return self._confirmed(party, confirm=known is not None and known.confirm)
+
+    def _confirmed(self, party: Party, *, confirm: bool) -> Party:
+        return ConfirmedParty(party, self.around.organisation.prompts) if confirm else party
+
     def group(self, destination: RingGroupDestination, uid: str) -> Party:
         """Make the party of a ring group."""
         group = destination.group
@@ -165,12 +190,36 @@ class PartyMaker:
         terms = WaitTerms(queue, organisation.country, organisation.prompts, wait_seconds=self.side.ring_seconds)
         return QueueParty(uid, terms, agents.target, self.target)
 
+    def ivr(self, destination: IvrDestination, uid: str) -> Party:
+        """Make the party of a menu."""
+        organisation = self.around.organisation
+        direct = (*organisation.extensions, *organisation.internal_numbers)
+        return IvrParty(uid, destination.ivr, self._way, organisation.ivrs, direct)
+
+    def announcement(self, destination: AnnouncementDestination, uid: str) -> Party:
+        """Make the party of an announcement."""
+        return AnnouncementParty(uid, destination.announcement, self._way)
+
+    def app(self, destination: AppDestination, uid: str) -> Party:
+        """Make the party of something built in."""
+        around = self.around
+        organisation = around.organisation
+        needs = AppSurroundings(organisation.name, organisation.prompts, around.local_time, around.new_recording)
+        return APPS[destination.app.kind](uid, destination.app, needs)
+
+    @property
+    def _way(self) -> WayOn:
+        return WayOn(self.target, self.around.organisation.country, self.around.organisation.prompts)
+
 
 _MAKERS: dict[type[Any], Callable[[PartyMaker, Any, str], Party]] = {
-    ExtensionDestination: PartyMaker.phone,
-    ExternalDestination: PartyMaker.phone,
+    ExtensionDestination: PartyMaker.extension,
+    ExternalDestination: PartyMaker.external,
     NamedDestination: PartyMaker.phone,
     UnknownExtension: PartyMaker.phone,
     RingGroupDestination: PartyMaker.group,
     QueueDestination: PartyMaker.queue,
+    IvrDestination: PartyMaker.ivr,
+    AnnouncementDestination: PartyMaker.announcement,
+    AppDestination: PartyMaker.app,
 }

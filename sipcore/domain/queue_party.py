@@ -145,6 +145,11 @@ class QueueParty(PartyBase, Machine[WaitState]):
         """True when no leg is left."""
         return all(party.released for party in self._rung)
 
+    @property
+    def recording_id(self) -> str | None:
+        """Of a box that followed the wait."""
+        return None if self._winner is None else self._winner.recording_id
+
     def owns(self, leg: str) -> bool:
         """Tell whether it is a leg of an agent, or of what follows."""
         return any(party.owns(leg) for party in self._rung)
@@ -164,11 +169,11 @@ class QueueParty(PartyBase, Machine[WaitState]):
 
     def join(self, other: str, now: float) -> list[Command]:
         """Join whoever answered."""
-        return [] if self._winner is None else self._winner.join(other, now)
+        return [] if self._winner is None else self._after(self._winner.join(other, now), now)
 
     def press(self, digit: str, duration_ms: int, now: float) -> list[Command]:
         """Give the key to whoever answered."""
-        return [] if self._winner is None else self._winner.press(digit, duration_ms, now)
+        return [] if self._winner is None else self._after(self._winner.press(digit, duration_ms, now), now)
 
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Wait no more, and release every leg."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sipcore.domain.call import Call, CallTerms
 from sipcore.domain.dialplan import NumberPlan, resolve
@@ -32,7 +34,7 @@ class EngineSettings:
 
 
 def new_uid() -> str:
-    """Mint a UniqueID: 32 hex digits."""
+    """Mint a UniqueID, or the id of a recording: 32 hex digits."""
     return uuid.uuid4().hex
 
 
@@ -123,10 +125,13 @@ class Admission:
         return Call(terms, caller, called)
 
     def _around(self, organisation: Organisation, directory: Directory) -> Surroundings:
+        zone = ZoneInfo(organisation.time_zone)
         return Surroundings(
             organisation=organisation,
             directory=directory,
             numbers=self._numbers,
             new_uid=new_uid,
             order=lambda group: self._order.of(organisation.name, group),
+            local_time=lambda now: datetime.now(zone) + timedelta(seconds=now - time.monotonic()),
+            new_recording=new_uid,
         )

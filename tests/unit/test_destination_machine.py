@@ -48,7 +48,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self._made = 0
-        self._depth = 0
+        self._menus = {"900": self._ivr("900", barge_in=True), "901": self._ivr("901", barge_in=False)}
         self._makers: dict[str, Callable[[str], Party]] = {
             "101": phone,
             "102": lambda uid: ConfirmedParty(phone(uid), PROMPTS),
@@ -58,8 +58,8 @@ class Exchange:
             "199": lambda uid: NowhereParty(uid, "199", NO_SUCH_EXTENSION),
             "800": lambda uid: AnnouncementParty(uid, Announcement("800", AUDIO, 2, "1", "101"), self.way),
             "801": lambda uid: AnnouncementParty(uid, Announcement("801", AUDIO), self.way),
-            "900": lambda uid: IvrParty(uid, self._ivr("900", barge_in=True), self.way, ("101", "102", "1xxx")),
-            "901": lambda uid: IvrParty(uid, self._ivr("901", barge_in=False), self.way, ()),
+            "900": lambda uid: IvrParty(uid, self._menus["900"], self.way, self._menus, ("101", "102", "1xxx")),
+            "901": lambda uid: IvrParty(uid, self._menus["901"], self.way, self._menus, ()),
             **{f"app {kind}": self._app_maker(App(kind, f"app {kind}", kind)) for kind in APPS},
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import pytest
@@ -29,7 +29,6 @@ from sipcore.domain.commands import (
     BridgeLegs,
     HangUpLeg,
     PlaceLeg,
-    PlayAudio,
     PlayTone,
     ReportFirstStage,
     SendDigit,
@@ -48,15 +47,21 @@ from sipcore.domain.tones import ToneKind, tone
 RECORDING = "f" * 32
 MENU = "/audio/menu.wav"
 IVR = Ivr("900", MENU, {"1": "600", "2": "199", "*": "700"}, timeout_seconds=5, repeats=2)
+NO_MENUS: Mapping[str, Ivr] = {}
 RINGBACK = PlayTone(CALLER, tone(ToneKind.RINGBACK, "US"))
 
 
 class Menu:
     """A menu that the caller has reached."""
 
-    def __init__(self, ivr: Ivr = IVR, direct: tuple[str, ...] = ("101", "1001", "250", "3xx")) -> None:
+    def __init__(
+        self,
+        ivr: Ivr = IVR,
+        direct: Collection[str] = ("101", "1001", "250", "3xx"),
+        menus: Mapping[str, Ivr] = NO_MENUS,
+    ) -> None:
         self.targets = Targets()
-        self.party = IvrParty(PARTY, ivr, self.targets.way, direct)
+        self.party = IvrParty(PARTY, ivr, self.targets.way, menus, direct)
         self.ear = Ear(self.party)
         assert self.ear.hears(begun(self.party)) == [ivr.prompt]
 
@@ -111,30 +116,30 @@ class TestAnOptionIsChosen:
         assert menu.party.outcome == Outcome(Disposition.ANSWERED, NORMAL_CLEARING)
         assert menu.party.released
 
-    def test_that_is_a_menu_itself(self) -> None:
-        inner_targets = Targets()
-        way = WayOn(lambda _number: IvrParty("inner", IVR, inner_targets.way, ()), "US", PROMPTS)
-        outer = IvrParty(PARTY, replace(IVR, prompt="/audio/outer.wav"), way, ())
-        begun(outer)
-        commands = outer.press("1", 100, 1)
-        assert files(commands) == [MENU]
-        (inner_prompt,) = [command.playback for command in commands if isinstance(command, PlayAudio)]
-        outer.feed(PlaybackFinished(CALLER, inner_prompt), 4)
-        outer.press("*", 100, 5)
-        assert inner_targets.dialled == ["700"]
+    def test_that_is_another_menu_which_takes_its_place(self) -> None:
+        other = Ivr("901", "/audio/other.wav", {"3": "102", "0": "900"}, repeats=0)
+        menu = Menu(replace(IVR, options={"1": "901", "2": "101"}), menus={"900": IVR, "901": other}).waiting()
+        assert menu.ear.hears(menu.party.press("1", 100, 4)) == ["/audio/other.wav"]
+        assert menu.targets.dialled == []
+        assert menu.ear.hears(menu.party.press("2", 100, 5)) == [INVALID], "it has options of its own"
+        assert menu.ear.hears(menu.ear.to_the_end(6)) == [GOODBYE], "and repeats"
 
-    def test_that_is_a_menu_which_hangs_up(self) -> None:
-        silent = replace(IVR, repeats=0)
-        way = WayOn(lambda _number: IvrParty("inner", silent, WayOn(Targets().make, "US", {}), ()), "US", PROMPTS)
-        outer = IvrParty(PARTY, IVR, way, ())
-        begun(outer)
-        outer.press("1", 100, 1)
-        assert outer.press("7", 100, 2) == [StopPlaying(CALLER)]
-        assert news(outer) == [NewsKind.LEFT]
+    def test_that_goes_back_and_forth_between_menus_at_will(self) -> None:
+        first, second = replace(IVR, options={"1": "901"}), Ivr("901", "/audio/other.wav", {"0": "900", "3": "102"})
+        menu = Menu(first, menus={"900": first, "901": second})
+        for now in range(500):
+            assert menu.ear.hears(menu.party.press("1", 100, now)) == ["/audio/other.wav"]
+            assert menu.ear.hears(menu.party.press("0", 100, now)) == [MENU]
+        menu.ear.press("13", 500)
+        assert menu.targets.dialled == ["102"]
+
+    def test_that_plays_the_menu_again(self) -> None:
+        menu = Menu(replace(IVR, options={"9": "900"}, repeats=0), menus={"900": IVR})
+        assert menu.ear.hears(menu.party.press("9", 100, 1)) == [MENU]
 
     def test_that_has_nothing_to_say(self) -> None:
         music = APPS["music"]("inner", App("music", "500", "music"), AppSurroundings("acme", {}, at, lambda: RECORDING))
-        outer = IvrParty(PARTY, IVR, WayOn(lambda _number: music, "US", PROMPTS), ())
+        outer = IvrParty(PARTY, IVR, WayOn(lambda _number: music, "US", PROMPTS), {}, ())
         begun(outer)
         assert outer.press("1", 100, 1) == [StopPlaying(CALLER)]
         assert news(outer) == [NewsKind.LEFT]
@@ -142,7 +147,7 @@ class TestAnOptionIsChosen:
     def test_that_is_a_voicemail_box_whose_recording_is_the_calls(self) -> None:
         around = AppSurroundings("acme", {}, at, lambda: RECORDING)
         box = APPS["voicemail"]("inner", App("voicemail", "500", "voicemail"), around)
-        call = call_to(IvrParty(PARTY, IVR, WayOn(lambda _number: box, "US", PROMPTS), ()))
+        call = call_to(IvrParty(PARTY, IVR, WayOn(lambda _number: box, "US", PROMPTS), {}, ()))
         call.feed(LegAnswered(CALLER), 1)
         assert call.record(at).recording_id is None
         assert StartRecording(CALLER, RECORDING) in call.feed(DigitPressed(CALLER, "1"), 2)
@@ -206,7 +211,7 @@ class TestNoChoiceIsMade:
         assert menu.ear.hears(menu.ear.to_the_end(3)) == [MENU]
 
     def test_prompts_that_are_not_there_are_left_out(self) -> None:
-        party = IvrParty(PARTY, replace(IVR, repeats=1), WayOn(Targets().make, "US", {}), ())
+        party = IvrParty(PARTY, replace(IVR, repeats=1), WayOn(Targets().make, "US", {}), {}, ())
         begun(party)
         assert files(party.press("7", 100, 1)) == [MENU]
         assert files(party.press("7", 100, 2)) == []
@@ -324,7 +329,7 @@ class TestANumberIsDialledDirectly:
 class TestInACall:
     def test_as_dial2_it_talks_to_dial1_and_leads_it_on(self) -> None:
         targets = Targets()
-        call = call_to(IvrParty(PARTY, IVR, targets.way, ()))
+        call = call_to(IvrParty(PARTY, IVR, targets.way, {}, ()))
         commands = call.feed(LegAnswered(CALLER), 1)
         assert commands[0] == ReportFirstStage(None)
         assert files(commands) == [MENU]
@@ -344,7 +349,7 @@ class TestInACall:
         ]
 
     def test_as_dial1_it_is_answered_at_once_and_talks_to_dial2(self) -> None:
-        call = call_from(IvrParty(PARTY, IVR, Targets().way, ()))
+        call = call_from(IvrParty(PARTY, IVR, Targets().way, {}, ()))
         assert [type(command) for command in call.start(0)] == [PlaceLeg, ReportFirstStage]
         assert files(call.feed(LegAnswered(CALLER), 3)) == [MENU]
         assert call.state is CallState.JOINED
@@ -356,7 +361,7 @@ class TestInACall:
 
     def test_a_key_that_ends_it_ends_the_call(self) -> None:
         menu = replace(IVR, repeats=0)
-        call = call_to(IvrParty(PARTY, menu, WayOn(Targets().make, "US", {}), ()))
+        call = call_to(IvrParty(PARTY, menu, WayOn(Targets().make, "US", {}), {}, ()))
         call.feed(LegAnswered(CALLER), 1)
         assert call.feed(DigitPressed(CALLER, "7"), 2) == [StopPlaying(CALLER), HangUpLeg(CALLER)]
 
