@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sipcore.domain.causes import NO_SUCH_EXTENSION, OWN_TIMEOUT, WITHDRAWN, Disposition, Outcome
+from sipcore.domain.causes import NO_SUCH_EXTENSION, OWN_TIMEOUT, Disposition, Outcome
 from sipcore.domain.commands import (
     AnswerLeg,
     Command,
@@ -19,11 +19,10 @@ from sipcore.domain.commands import (
 )
 from sipcore.domain.directory import Queue
 from sipcore.domain.events import AgentsOffered, Event, PlaybackFinished, QueuePosition, WaitRefused
-from sipcore.domain.hunt import COMPLETED_ELSEWHERE
-from sipcore.domain.machine import IGNORED, Machine
-from sipcore.domain.party import Clock, News, NewsKind, Party, PartyBase, concerned, earliest
+from sipcore.domain.first_taken import FirstTakenParty, Milestones
+from sipcore.domain.machine import IGNORED
+from sipcore.domain.party import News, NewsKind, Party
 from sipcore.domain.prompts import LARGEST_NUMBER, Prompt, number_prompts
-from sipcore.domain.record import LegRecord
 from sipcore.domain.tones import ToneKind, tone
 
 QUEUE_FULL = Outcome(Disposition.BUSY, 17)
@@ -101,7 +100,7 @@ class WaitTerms:
     wait_seconds: float | None = None
 
 
-class QueueParty(PartyBase, Machine[WaitState]):
+class QueueParty(FirstTakenParty[WaitState]):
     """One that waits for an agent.
 
     With a listener, that one waits: it hears music, and is led on to the queue's `then` when it has waited in vain.
@@ -115,44 +114,16 @@ class QueueParty(PartyBase, Machine[WaitState]):
     """
 
     def __init__(self, uid: str, terms: WaitTerms, make_agent: MakeParty, make_target: MakeParty) -> None:
-        PartyBase.__init__(self, uid)
-        Machine.__init__(self, f"queue {terms.queue.number} {uid}", WaitState.IDLE)
+        states = Milestones(WaitState.IDLE, WaitState.UP, WaitState.OVER)
+        super().__init__(uid, terms.queue.number, states, _NEWS)
         self._terms = terms
         self._queue = terms.queue
         self._make_agent = make_agent
         self._make_target = make_target
         self._listener: str | None = None
-        self._deadline: float | None = None
-        self._rung: list[Party] = []
         self._ringing: dict[str, Party] = {}
         self._missing: set[str] = set()
         self._target: Party | None = None
-        self._winner: Party | None = None
-        self._told_ringing = False
-
-    @property
-    def leg(self) -> str | None:
-        """The leg of whoever answered."""
-        return None if self._winner is None else self._winner.leg
-
-    @property
-    def up(self) -> bool:
-        """True while whoever answered is up."""
-        return self._winner is not None and self._winner.up
-
-    @property
-    def released(self) -> bool:
-        """True when no leg is left."""
-        return all(party.released for party in self._rung)
-
-    @property
-    def recording_id(self) -> str | None:
-        """Of a box that followed the wait."""
-        return None if self._winner is None else self._winner.recording_id
-
-    def owns(self, leg: str) -> bool:
-        """Tell whether it is a leg of an agent, or of what follows."""
-        return any(party.owns(leg) for party in self._rung)
 
     def start(self, now: float, listener: str | None = None) -> list[Command]:
         """Begin to wait; a listener who called us is answered, as nobody waits in early media."""
@@ -167,23 +138,9 @@ class QueueParty(PartyBase, Machine[WaitState]):
         heard = [] if listener is None else [AnswerLeg(listener), *self._music(listener)]
         return [*heard, JoinQueue(self._uid, self._queue.number, agent_first=listener is None)]
 
-    def join(self, other: str, now: float) -> list[Command]:
-        """Join whoever answered."""
-        return [] if self._winner is None else self._after(self._winner.join(other, now), now)
-
-    def press(self, digit: str, duration_ms: int, now: float) -> list[Command]:
-        """Give the key to whoever answered."""
-        return [] if self._winner is None else self._after(self._winner.press(digit, duration_ms, now), now)
-
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Wait no more, and release every leg."""
-        commands = self._leave_queue()
-        if self.state is not WaitState.OVER:
-            self._outcome = WITHDRAWN if self._winner is None else Outcome(Disposition.ANSWERED, WITHDRAWN.cause)
-            self._over("withdraw")
-        for party in self._rung:
-            commands += party.withdraw(now, reason)
-        return commands
+        return [*self._leave_queue(), *super().withdraw(now, reason)]
 
     def feed(self, event: Event, now: float) -> list[Command]:
         """Take a notice of the queue, or give the event to whom it concerns.
@@ -196,37 +153,7 @@ class QueueParty(PartyBase, Machine[WaitState]):
             method = self._method(_NOTICES, (self.state, type(event)), type(event).__name__)
             if method != IGNORED:
                 commands += getattr(self, method)(event, now)
-        for party in concerned(tuple(self._rung), event):
-            commands += party.feed(event, now)
-        return self._after(commands, now)
-
-    def next_deadline(self) -> float | None:
-        """End of the wait, or a deadline of somebody who is being rung."""
-        return earliest(self._rung, self._deadline)
-
-    def on_deadline(self, now: float) -> list[Command]:
-        """Let those who are rung act, and end the wait when its time is over."""
-        commands: list[Command] = []
-        for party in tuple(self._rung):
-            commands += party.on_deadline(now)
-        commands = self._after(commands, now)
-        if self._deadline is not None and now >= self._deadline:
-            commands += self._wait_no_more(OWN_TIMEOUT, "waited in vain", now)
-        return self._after(commands, now)
-
-    def records(self, at: Clock) -> tuple[LegRecord, ...]:
-        """Tell what became of every leg that was placed."""
-        if self._rung:
-            return tuple(leg for party in self._rung for leg in party.records(at))
-        outcome = self._outcome
-        return (
-            LegRecord(
-                uid=self._uid,
-                number=self._queue.number,
-                disposition=outcome.disposition if outcome else None,
-                cause=outcome.cause if outcome else None,
-            ),
-        )
+        return self._after([*commands, *super().feed(event, now)], now)
 
     @property
     def _next_uid(self) -> str | None:
@@ -273,18 +200,8 @@ class QueueParty(PartyBase, Machine[WaitState]):
     def _refused(self, _event: WaitRefused, now: float) -> list[Command]:
         return self._wait_no_more(QUEUE_FULL, "refused", now)
 
-    def _rang(self, _news: News, _party: Party, _now: float) -> list[Command]:
-        if not self._told_ringing:
-            self._told_ringing = True
-            self._tell(NewsKind.RANG)
-        return []
-
     def _agent_answered(self, news: News, party: Party, now: float) -> list[Command]:
-        commands = [*self._leave_queue(self._number_of(party)), *self._answered(news, party, now)]
-        for other in self._ringing.values():
-            if other is not party:
-                commands += other.withdraw(now, COMPLETED_ELSEWHERE)
-        return commands
+        return [*self._leave_queue(self._number_of(party)), *self._answered(news, party, now)]
 
     def _agent_failed(self, _news: News, party: Party, now: float) -> list[Command]:
         number = self._number_of(party)
@@ -308,25 +225,8 @@ class QueueParty(PartyBase, Machine[WaitState]):
         self._rung.append(self._target)
         return [*commands, StopPlaying(self._listener), *self._target.start(now, self._listener)]
 
-    def _answered(self, _news: News, party: Party, _now: float) -> list[Command]:
-        self._winner = party
-        self._deadline = None
-        self._enter(WaitState.UP, "answered")
-        self._tell(NewsKind.ANSWERED)
-        return []
-
     def _not_led_on(self, _news: News, party: Party, _now: float) -> list[Command]:
         self._fail(party.outcome or OWN_TIMEOUT, "what follows failed")
-        return []
-
-    def _left(self, _news: News, party: Party, _now: float) -> list[Command]:
-        self._outcome = party.outcome
-        self._over("whoever answered left")
-        self._tell(NewsKind.LEFT)
-        return []
-
-    def _digit(self, news: News, _party: Party, _now: float) -> list[Command]:
-        self._tell(NewsKind.DIGIT, news.digit, news.duration_ms)
         return []
 
     def _leave_queue(self, agent: str = "") -> list[Command]:
@@ -335,32 +235,9 @@ class QueueParty(PartyBase, Machine[WaitState]):
     def _number_of(self, agent: Party) -> str:
         return next(number for number, party in self._ringing.items() if party is agent)
 
-    def _after(self, commands: list[Command], now: float) -> list[Command]:
-        """Act on the news of those who are rung until there is none: what follows may fail as soon as it is rung."""
-        commands = list(commands)
-        while news_of := [(party, news) for party in self._rung for news in party.take_news()]:
-            for party, news in news_of:
-                commands += self._act_on(news, party, now)
-        return commands
+    def _matters(self, party: Party) -> bool:
+        others = self._ringing.values() if self._target is None else (self._target,)
+        return super()._matters(party) and any(party is other for other in others)
 
-    def _act_on(self, news: News, party: Party, now: float) -> list[Command]:
-        """Act on news of whoever matters now; the others are being released."""
-        matters: dict[WaitState, list[Party]] = {
-            WaitState.WAITING: list(self._ringing.values()),
-            WaitState.LEADING_ON: [self._target] if self._target is not None else [],
-            WaitState.UP: [self._winner] if self._winner is not None else [],
-        }
-        if not any(party is other for other in matters.get(self.state, ())):
-            return []
-        method = self._method(_NEWS, (self.state, news.kind), str(news.kind))
-        commands: list[Command] = [] if method == IGNORED else getattr(self, method)(news, party, now)
-        return commands
-
-    def _fail(self, outcome: Outcome, because: str) -> None:
-        self._outcome = outcome
-        self._over(because)
-        self._tell(NewsKind.FAILED)
-
-    def _over(self, because: str) -> None:
-        self._deadline = None
-        self._enter(WaitState.OVER, because)
+    def _time_is_up(self, now: float) -> list[Command]:
+        return self._wait_no_more(OWN_TIMEOUT, "waited in vain", now)

@@ -11,7 +11,7 @@ from test_call_engine import Site, organisation
 from sipcore.domain.causes import Disposition
 from sipcore.domain.commands import BridgeLegs, HangUpLeg, LegCommand, PlaceLeg, PlayAudio, PlayTone
 from sipcore.domain.directory import Extension, HuntStrategy, Queue, SipAddress, SipHost
-from sipcore.domain.hunt import COMPLETED_ELSEWHERE
+from sipcore.domain.first_taken import COMPLETED_ELSEWHERE
 from sipcore.domain.waiting_queue import AgentState
 from sipcore.service.admission import EngineSettings
 from sipcore.service.calls import AcceptedCall

@@ -37,7 +37,7 @@ from sipcore.domain.events import (
     WaitRefused,
     WorkerLost,
 )
-from sipcore.domain.hunt import COMPLETED_ELSEWHERE
+from sipcore.domain.first_taken import COMPLETED_ELSEWHERE
 from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.party import News, NewsKind, Party
 from sipcore.domain.phone import PhoneParty
