@@ -60,6 +60,11 @@ class FirstTakenParty(PartyBase, Machine[StateT]):
         return self._winner is not None and self._winner.up
 
     @property
+    def recording_id(self) -> str | None:
+        """Of whoever answered."""
+        return None if self._winner is None else self._winner.recording_id
+
+    @property
     def released(self) -> bool:
         """True when nobody who was rung has a leg left."""
         return all(party.released for party in self._rung)
@@ -177,6 +182,6 @@ class FirstTakenParty(PartyBase, Machine[StateT]):
         """Release everybody, but whoever is up with the call."""
         commands: list[Command] = []
         for party in self._rung:
-            if self.state is not self._states.up or party is not self._winner:
+            if party is not self._winner or self.state is not self._states.up:
                 commands += party.withdraw(now, reason)
         return commands
