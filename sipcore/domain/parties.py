@@ -179,7 +179,7 @@ class PartyMaker:
             group.number,
             [members.target(number, member_uid) for number, member_uid in zip(order, uids, strict=False)],
             at_once=at_once,
-            total_seconds=group.total_seconds,
+            total_seconds=min(group.total_seconds, self.side.ring_seconds),
             country=self.around.organisation.country,
         )
 

@@ -23,6 +23,7 @@ from sipcore.domain.directory import (
     Ivr,
     Organisation,
     Queue,
+    RingGroup,
     SipAddress,
     SipHost,
     Trunk,
@@ -45,6 +46,10 @@ ACME = Organisation(
         "102": Extension("102", SipAddress("102", HOST), confirm=True),
     },
     external_numbers={COLLEAGUE: ExternalNumber(COLLEAGUE, confirm=True)},
+    ring_groups={
+        "600": RingGroup("600", ("101",), total_seconds=20),
+        "601": RingGroup("601", ("101",), total_seconds=90),
+    },
     queues={"700": Queue("700", ("101",), max_wait_seconds=60, then="500")},
     announcements={"800": Announcement("800", "/audio/notice.wav", key="1", then="101")},
     ivrs={"900": Ivr("900", "/audio/menu.wav", {"1": "101", "9": "900"}, direct_dial=True)},
@@ -188,3 +193,12 @@ class TestAnApp:
         party.take_news()
         party.join(CALLER, 60)
         assert kinds(party) == [NewsKind.LEFT]
+
+
+@pytest.mark.parametrize(("number", "seconds"), [("600", 20), ("601", 30)])
+def test_a_group_rings_no_longer_than_its_side_of_the_call_may(number: str, seconds: float) -> None:
+    group = party_of(number)
+    group.start(100)
+    assert group.on_deadline(100 + seconds - 0.1) == []
+    group.on_deadline(100 + seconds)
+    assert NewsKind.FAILED in kinds(group)
