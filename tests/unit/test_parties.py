@@ -48,7 +48,7 @@ ACME = Organisation(
     external_numbers={COLLEAGUE: ExternalNumber(COLLEAGUE, confirm=True)},
     ring_groups={
         "600": RingGroup("600", ("101",), total_seconds=20),
-        "601": RingGroup("601", ("101",), total_seconds=90),
+        "601": RingGroup("601", ("101",), ring_seconds=90, total_seconds=90),
     },
     queues={"700": Queue("700", ("101",), max_wait_seconds=60, then="500")},
     announcements={"800": Announcement("800", "/audio/notice.wav", key="1", then="101")},
