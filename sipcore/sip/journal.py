@@ -6,6 +6,7 @@ Only the raw texts are kept while all is well; they are parsed when a worker has
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 import socket
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ _log = structlog.get_logger(__name__)
 
 _CSEQ_STEP = 100
 """Our BYE must count higher than any request that the dead worker sent in the dialog (re-INVITE, INFO, UPDATE)."""
+_CALLEE_CSEQ = 100_000
+"""The same in a dialog that the far end began: there we count from a random number below 2^15."""
+_UNAVAILABLE = 503
 _LISTEN_SECONDS = 2.0
 _RESEND_SECONDS = 0.5
 _OK = range(200, 300)
@@ -33,10 +37,11 @@ class Dialog:
     Attributes:
         leg: UniqueID.
         source: our address and port in it.
-        peer: address and port that its INVITE went to.
+        peer: address and port that its INVITE went to, or came from.
         transport: `udp` or `tcp`.
-        invite: its last INVITE as sent.
-        answer: its 2xx as received, or empty.
+        invite: its last INVITE.
+        answer: its 2xx, or empty.
+        incoming: True when the far end placed it.
     """
 
     leg: str
@@ -45,6 +50,7 @@ class Dialog:
     transport: str
     invite: str = ""
     answer: str = ""
+    incoming: bool = False
 
     def note(self, noted: DialogNoted) -> None:
         """Keep a message that matters."""
@@ -100,7 +106,43 @@ def in_dialog(method: str, invite_text: str, answer_text: str) -> sipmessage.Req
     return request
 
 
-def _encode(message: sipmessage.Request) -> bytes:
+def bye_of_callee(dialog: Dialog) -> sipmessage.Request:
+    """Write the BYE of a dialog that the far end began (sections 12.1.1 and 12.2.1.1): From and To change places."""
+    invite = _parse_request(dialog.invite)
+    answer = sipmessage.Message.parse(dialog.answer.encode())
+    contact = invite.contact[0].uri if invite.contact else invite.from_address.uri
+    request = sipmessage.Request("BYE", contact)
+    host, port = dialog.source
+    branch = sipmessage.Parameters(branch="z9hG4bK" + secrets.token_hex(12), rport=None)
+    request.via = [sipmessage.Via(transport=dialog.transport.upper(), host=host, port=port, parameters=branch)]
+    request.from_address = answer.to_address
+    request.to_address = invite.from_address
+    request.call_id = invite.call_id
+    request.cseq = sipmessage.CSeq(_CALLEE_CSEQ, "BYE")
+    request.route = list(invite.record_route)
+    request.max_forwards = 70
+    return request
+
+
+def bye_of(dialog: Dialog) -> sipmessage.Request:
+    """Write the BYE of a dialog, whoever began it."""
+    return bye_of_callee(dialog) if dialog.incoming else in_dialog("BYE", dialog.invite, dialog.answer)
+
+
+def refusal_of(invite_text: str) -> sipmessage.Response:
+    """Write the final answer to an INVITE that came in and was not answered yet (section 8.2.6)."""
+    invite = _parse_request(invite_text)
+    response = sipmessage.Response(_UNAVAILABLE, "Service Unavailable")
+    response.via = invite.via
+    response.from_address = invite.from_address
+    tagged = invite.to_address.parameters.replace(tag=secrets.token_hex(8))
+    response.to_address = dataclasses.replace(invite.to_address, parameters=tagged)
+    response.call_id = invite.call_id
+    response.cseq = invite.cseq
+    return response
+
+
+def _encode(message: sipmessage.Request | sipmessage.Response) -> bytes:
     message.content_length = 0
     return bytes(message)
 
@@ -149,6 +191,8 @@ class _Releaser(asyncio.DatagramProtocol):
     def _begin(self, dialog: Dialog) -> None:
         if dialog.answer:
             self._say_bye(dialog)
+        elif dialog.incoming:
+            self._open[dialog.leg] = (_encode(refusal_of(dialog.invite)), dialog.peer)
         else:
             self._open[dialog.leg] = (_encode(cancel_of(dialog.invite)), dialog.peer)
 
@@ -161,12 +205,12 @@ class _Releaser(asyncio.DatagramProtocol):
             self._transport.sendto(data, peer)
 
     def _say_bye(self, dialog: Dialog) -> None:
-        request = in_dialog("BYE", dialog.invite, dialog.answer)
+        request = bye_of(dialog)
         self._open[dialog.leg] = (_encode(request), _next_hop(request, dialog.peer))
 
     def datagram_received(self, data: bytes, addr: tuple[str | bytes, int]) -> None:
         text = data.decode("utf-8", "replace")
-        if not text.startswith("SIP/2.0 "):
+        if not text.startswith(("SIP/2.0 ", "ACK ")):
             return
         try:
             self._take(text)
@@ -178,7 +222,14 @@ class _Releaser(asyncio.DatagramProtocol):
     def _take(self, text: str) -> None:
         answer = sipmessage.Message.parse(text.encode())
         dialog = self._dialogs.get(answer.call_id)
-        if dialog is None or not isinstance(answer, sipmessage.Response) or answer.code < _FINAL:
+        if dialog is None:
+            return
+        if isinstance(answer, sipmessage.Request):
+            # It acknowledges our refusal; one that belongs to a 2xx changes nothing.
+            if dialog.incoming and not dialog.answer:
+                self._open.pop(dialog.leg, None)
+            return
+        if answer.code < _FINAL:
             return
         if answer.cseq.method == "BYE":
             self._open.pop(dialog.leg, None)
@@ -218,8 +269,10 @@ async def _release_by_udp(dialogs: list[Dialog]) -> None:
 
 async def _release_by_tcp(dialogs: list[Dialog]) -> None:
     """The worker's connections are gone with it: a new one carries the requests (RFC 3261 section 18.1.1)."""
-    results = await asyncio.gather(*(_send_by_tcp(dialog) for dialog in dialogs), return_exceptions=True)
-    for dialog, result in zip(dialogs, results, strict=True):
+    # The far end of one that came in and was not answered has seen its own connection break.
+    left = [dialog for dialog in dialogs if dialog.answer or not dialog.incoming]
+    results = await asyncio.gather(*(_send_by_tcp(dialog) for dialog in left), return_exceptions=True)
+    for dialog, result in zip(left, results, strict=True):
         if isinstance(result, (OSError, ValueError)):
             _log.warning("far end not released", leg=dialog.leg, error=str(result))
         elif isinstance(result, BaseException):
@@ -227,7 +280,7 @@ async def _release_by_tcp(dialogs: list[Dialog]) -> None:
 
 
 async def _send_by_tcp(dialog: Dialog) -> None:
-    request = in_dialog("BYE", dialog.invite, dialog.answer) if dialog.answer else cancel_of(dialog.invite)
+    request = bye_of(dialog) if dialog.answer else cancel_of(dialog.invite)
     host, port = _next_hop(request, dialog.peer)
     _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _LISTEN_SECONDS)
     writer.write(_encode(request))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,8 @@ from sipcore.domain.directory import Directory, Trunk
 from sipcore.domain.errors import StartUpError
 from sipcore.domain.registration import Registration, RegistrationState, TrunkState
 from sipcore.sip import wire
-from sipcore.sip.process import WorkerProcess
+from sipcore.sip.process import OnExit, OnMessage, WorkerProcess
 from sipcore.sip.resolver import Resolver
-from sipcore.sip.starter import WorkerStarter
 
 _log = structlog.get_logger(__name__)
 
@@ -36,12 +35,14 @@ class RegistrarClient:
     """Keeps every trunk that has a registrar registered.
 
     Args:
-        starter: starts the worker.
+        start_worker: starts a worker for bindings; told what takes its answers, and what takes its end.
         resolver: looks registrars up.
     """
 
-    def __init__(self, starter: WorkerStarter, resolver: Resolver) -> None:
-        self._starter = starter
+    def __init__(
+        self, start_worker: Callable[[OnMessage, OnExit], Awaitable[WorkerProcess]], resolver: Resolver
+    ) -> None:
+        self._start_worker = start_worker
         self._resolver = resolver
         self._entries: dict[str, _Entry] = {}
         self._without: list[str] = []
@@ -57,14 +58,12 @@ class RegistrarClient:
         self._schedule()
 
     def close(self) -> None:
-        """Take the bindings back and end the worker."""
+        """Register nothing more; the bindings are taken back as their workers end."""
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
-        for process in self._processes:
-            process.send(wire.Retire())
 
     def configure(self, directory: Directory) -> None:
         """Take the trunks over: new and changed ones register at once, unchanged ones stay as they are."""
@@ -122,15 +121,14 @@ class RegistrarClient:
         for process in self._processes:
             if sum(entry.process is process for entry in self._entries.values()) < _TRUNKS_PER_WORKER:
                 return process
-        process, _ = await self._starter.start(self._take_message, self._take_exit)
+        process = await self._start_worker(self._take_answer, self._take_exit)
         self._processes.append(process)
         return process
 
-    def _take_message(self, process: WorkerProcess, message: Any) -> None:
-        if isinstance(message, wire.RegistrationAnswered):
-            entry = self._entries.get(message.trunk)
-            if entry is not None and entry.process is process:
-                self._answered(entry, message)
+    def _take_answer(self, process: WorkerProcess, answer: wire.RegistrationAnswered) -> None:
+        entry = self._entries.get(answer.trunk)
+        if entry is not None and entry.process is process:
+            self._answered(entry, answer)
 
     def _answered(self, entry: _Entry, answer: wire.RegistrationAnswered) -> None:
         before = entry.registration.state
@@ -148,14 +146,7 @@ class RegistrarClient:
             if entry.process is process:
                 entry.process = None
                 entry.registration.worker_lost(time.monotonic())
-        if self._running:
-            _log.error("registering worker lost", worker=process.number, pid=process.pid)
-        self._spawn_task(self._clear_up(process))
         self._schedule()
-
-    async def _clear_up(self, process: WorkerProcess) -> None:
-        await self._starter.reap(process)
-        self._starter.free_port(process)
 
     def _spawn_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ class PoolSettings:
         idle_seconds: how long a further worker may stay idle before it is retired.
         allowed_peers: IPv4 addresses and networks that may talk SIP to us besides those that the directory names.
         uid, gid: what workers become when the server runs as root, or None.
+        recordings: folder that workers write recordings into; empty: they record nothing.
     """
 
     address: str
@@ -42,6 +44,7 @@ class PoolSettings:
     allowed_peers: tuple[str, ...] = ()
     uid: int | None = None
     gid: int | None = None
+    recordings: str = ""
 
 
 @dataclass(slots=True)
@@ -74,25 +77,26 @@ class WorkerStarter:
         """How many more workers could be started."""
         return len(self._ports)
 
-    async def start(self, on_message: OnMessage, on_exit: OnExit) -> tuple[WorkerProcess, int]:
-        """Start a worker on the next port that works.
+    def start(self, on_message: OnMessage, on_exit: OnExit) -> Coroutine[Any, Any, tuple[WorkerProcess, int]]:
+        """Start a worker on the next port that works; the first port is taken at once, before anybody waits.
 
         Args:
             on_message: told what it says once it is ready.
             on_exit: told when it is gone, if it was ready before.
 
         Returns:
-            The worker, and how many legs it carries at once.
+            To be awaited: the worker, and how many legs it carries at once.
 
         Raises:
             StartUpError: it works on none of the free ports; the text says why on the last.
         """
-        refused = "no SIP port is free"
-        for _ in range(len(self._ports)):
-            if not self._ports:
-                break
+        return self._start(self._ports.popleft() if self._ports else None, on_message, on_exit)
+
+    async def _start(self, port: int | None, on_message: OnMessage, on_exit: OnExit) -> tuple[WorkerProcess, int]:
+        refused, further = "no SIP port is free", len(self._ports)
+        while port is not None:
             process = WorkerProcess(
-                self._next_number(), self._worker_settings(self._ports.popleft()), self._take_message, self._take_exit
+                self._next_number(), self._worker_settings(port), self._take_message, self._take_exit
             )
             birth = self._births[process] = _Birth(on_message, on_exit)
             try:
@@ -104,6 +108,8 @@ class WorkerStarter:
                 process.kill()
                 await self.reap(process)
                 self.free_port(process)
+                port = self._ports.popleft() if further else None
+                further -= 1
             else:
                 # What `allow` said while the process was starting did not reach it.
                 if process.settings.peers != self._peers:
@@ -149,6 +155,7 @@ class WorkerStarter:
             peers=self._peers,
             uid=settings.uid,
             gid=settings.gid,
+            recordings=settings.recordings,
         )
 
     def _take_message(self, process: WorkerProcess, message: Any) -> None:

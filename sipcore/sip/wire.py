@@ -178,6 +178,23 @@ class DialogNoted:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectLink:
+    """Answer the INVITE with this Call-ID at once: another of our workers sends it.
+
+    Until that leg has ended, or `HangUpLeg` has come before it, the worker answers with one `LegEnded`.
+    """
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkExpected:
+    """The worker is ready for the INVITE of a link."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
 class RegistrationAnswered:
     """A REGISTER got its final answer.
 
@@ -193,7 +210,7 @@ class RegistrationAnswered:
     expires_seconds: int
 
 
-ToWorker = LegCommand | PlaceLegAt | UseTrunk | Register | DropTrunk | AllowPeers | Retire
+ToWorker = LegCommand | PlaceLegAt | UseTrunk | Register | DropTrunk | AllowPeers | Retire | ExpectLink
 FromWorker = (
     LegEvent
     | PlaybackFinished
@@ -203,6 +220,7 @@ FromWorker = (
     | CommandFailed
     | DialogNoted
     | RegistrationAnswered
+    | LinkExpected
 )
 
 _TYPES: tuple[type[Any], ...] = (
@@ -212,6 +230,7 @@ _TYPES: tuple[type[Any], ...] = (
     LegPlaced, LegRang, LegEarlyMediaStarted, LegAnswered, LegEnded, DigitPressed,
     SpeechStarted, SpeechStopped, BeepHeard, PlaybackFinished, RecordingFinished,
     WorkerReady, WorkerFailed, CommandFailed, DialogNoted, RegistrationAnswered,
+    ExpectLink, LinkExpected,
 )  # fmt: skip
 _DECODERS = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in _TYPES}
 _ENCODER = msgspec.msgpack.Encoder()

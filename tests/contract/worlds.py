@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import pytest
 from testbed.capture import UdpSink
 from testbed.phone import Behaviour, Phone, PhoneCall
-from testbed.process import free_port, is_bound, wait_until
+from testbed.process import is_bound, wait_until
 from testbed.sipp import Sipp
 
 from sipcore.domain.commands import LegCommand, LegPlan, PlaceLeg
@@ -42,10 +42,14 @@ from sipcore.sip.starter import PoolSettings
 
 ReservedT = TypeVar("ReservedT")
 WORKERS = 2
+WIDE_WORKERS = 8
 LEGS_PER_WORKER = 4
 PATIENCE = 10.0
 """Seconds for what takes milliseconds, on a machine that is busy with other things."""
 _EARLY_SECONDS = 0.1
+_LISTEN_SECONDS = 0.4
+_SPEAKER_HZ = (420.0, 557.0, 701.0, 853.0, 1013.0, 1181.0, 1361.0, 1549.0, 1753.0, 1979.0)
+"""None is a harmonic of another, nor a sum or difference of two."""
 _BEHAVIOURS: dict[str, Behaviour] = {
     "answers": "answer",
     "rings": "ring",
@@ -60,7 +64,7 @@ class Surroundings(Protocol):
 
     def plan(self, behaviour: str) -> LegPlan:
         """The INVITE to a far end that `answers`, `rings`, is `silent`, sends `early media`, `answers late`,
-        `refuses CODE`, or `refuses in latin-1`, with 486."""
+        `refuses CODE`, or `refuses in latin-1`, with 486; or `speaker N`, which answers and sounds like no other."""
         ...
 
     async def hang_up(self, leg: str) -> None: ...
@@ -83,13 +87,18 @@ class Surroundings(Protocol):
 
     def kill_worker(self, slots: Slots) -> None: ...
 
+    async def hears(self, leg: str, *others: str) -> None:
+        """Return when the far end of a leg hears just the far ends of these; each of them is a `speaker N`."""
+        ...
+
 
 class World:
     """A SIP port, what is around it, and every event so far."""
 
-    def __init__(self, port: SipPort, around: Surroundings) -> None:
+    def __init__(self, port: SipPort, around: Surroundings, workers: int) -> None:
         self.port = port
         self.around = around
+        self.workers = workers
         self.events: list[Event] = []
         self._news = asyncio.Condition()
 
@@ -104,8 +113,8 @@ class World:
         self.port.send(slots, PlaceLeg(leg, self.around.plan(behaviour)))
         return leg
 
-    async def place_and_answer(self, slots: Slots) -> str:
-        leg = self.place(slots, "answers")
+    async def place_and_answer(self, slots: Slots, behaviour: str = "answers") -> str:
+        leg = self.place(slots, behaviour)
         await self.event(leg, "LegAnswered")
         return leg
 
@@ -124,6 +133,11 @@ class World:
             pytest.fail(f"{kind} of the leg did not come; there were {self.events_of(leg)}")
         return [event for event in self.events_of(leg) if type(event).__name__ == kind][nth - 1]
 
+    async def hear(self, *legs: str) -> None:
+        """Return when each of these hears all the others, and nothing else."""
+        for leg in legs:
+            await self.around.hears(leg, *(other for other in legs if other != leg))
+
     async def end_of(self, leg: str) -> LegEnded:
         event = await self.event(leg, "LegEnded")
         assert isinstance(event, LegEnded)
@@ -140,6 +154,18 @@ class World:
     async def reserve(self, legs: int) -> Slots:
         """Reserve slots, after the death of a worker once another has taken its place."""
         return await self._patiently(lambda: self.port.reserve(legs))
+
+    async def extend(self, home: Slots, legs: int) -> tuple[Slots, ...]:
+        """Extend a reservation, after the death of a worker once another has taken its place."""
+        return await self._patiently(lambda: self.port.extend(home, legs))
+
+    async def reserve_rest(self) -> list[Slots]:
+        """Reserve what nobody has."""
+        slots: list[Slots] = []
+        with contextlib.suppress(NoLegCapacityError):
+            while True:
+                slots.append(await self.port.reserve(1))
+        return slots
 
     async def reserve_all(self) -> list[Slots]:
         """Reserve everything there is; return when that could be done."""
@@ -158,7 +184,7 @@ class World:
     async def _reserve_workers(self) -> list[Slots]:
         slots: list[Slots] = []
         try:
-            for _ in range(WORKERS):
+            for _ in range(self.workers):
                 slots.append(await self.port.reserve(LEGS_PER_WORKER))  # noqa: PERF401 - given back when one fails
         except NoLegCapacityError:
             self.release(slots)
@@ -187,7 +213,8 @@ class FakeSurroundings:
 
     def plan(self, behaviour: str) -> LegPlan:
         code = behaviour.removeprefix("refuses ")
-        self._port.scripts[behaviour] = refuses(int(code)) if code.isdigit() else self._SCRIPTS[behaviour]
+        script = self._SCRIPTS.get(behaviour, ANSWERS)
+        self._port.scripts[behaviour] = refuses(int(code)) if code.isdigit() else script
         return _plan(behaviour, 5060)
 
     async def hang_up(self, leg: str) -> None:
@@ -210,6 +237,9 @@ class FakeSurroundings:
 
     def kill_worker(self, slots: Slots) -> None:
         self._port.lose_worker(slots.worker)
+
+    async def hears(self, leg: str, *others: str) -> None:
+        assert self._port.heard_by(leg) == sorted(others)
 
 
 class Foreigner:
@@ -253,6 +283,7 @@ class RealPeers:
             )
             for name, behaviour in _BEHAVIOURS.items()
         }
+        self._hz: dict[int, float] = {}
         self._late = Sipp("late_answer")
         self._foreigner = Foreigner()
         self._silent = UdpSink()
@@ -262,6 +293,8 @@ class RealPeers:
         if code.isdigit():
             self._phones["refuses"].behave("reject", reject_code=int(code))
             return _plan("refuses", self._phones["refuses"].port)
+        if behaviour.startswith("speaker"):
+            return _plan("speaker", self._speaker(int(behaviour.split()[1])).port)
         if behaviour in self._phones:
             return _plan(behaviour.partition(" ")[0], self._phones[behaviour].port)
         others = {
@@ -295,10 +328,26 @@ class RealPeers:
     async def calls_seen(self) -> int:
         return await asyncio.to_thread(self._calls_seen)
 
+    async def hears(self, leg: str, *others: str) -> None:
+        phone, number = await self._call(leg)
+        speakers = [(await self._call(other))[0] for other in others]
+        wanted = sorted(self._hz[speaker.port] for speaker in speakers)
+        await asyncio.to_thread(_wait_heard, phone, number, wanted)
+
     def kill_worker(self, slots: Slots) -> None:
-        pid = self._pool._workers[slots.worker].process.pid
+        pid = self._pool._capacity.workers[slots.worker].process.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+
+    def _speaker(self, number: int) -> Phone:
+        """Make a phone with a tone of its own; they are started the first time that they are needed."""
+        name = f"speaker {number}"
+        if name not in self._phones:
+            hz = _SPEAKER_HZ[number]
+            self._phones[name] = Phone(f"speaker{number}", tone_hz=hz)
+            self._phones[name].start()
+            self._hz[self._phones[name].port] = hz
+        return self._phones[name]
 
     def start(self) -> None:
         self._silent.start()
@@ -336,6 +385,23 @@ class RealPeers:
         return any(trace.method == "BYE" for trace in self._late.calls().get(leg, []))
 
 
+def _wait_heard(phone: Phone, call: int, wanted: list[float]) -> None:
+    """Wait until a call has heard exactly these tones for a while."""
+
+    def there() -> bool:
+        recording = phone.recording(call)
+        found = sorted(tone.hz for tone in phone.heard(call, _LISTEN_SECONDS))
+        enough = recording.seconds >= _LISTEN_SECONDS and len(found) == len(wanted)
+        return enough and all(abs(hz - other) < 10 for hz, other in zip(found, wanted, strict=True))
+
+    wait_until(
+        there,
+        PATIENCE,
+        lambda: f"phone {phone.extension} hears {phone.heard(call, _LISTEN_SECONDS)} and not {wanted}",
+        interval=0.05,
+    )
+
+
 def _plan(user: str, port: int) -> LegPlan:
     return LegPlan(user, SipHost("127.0.0.1", port), None, "<sip:100@127.0.0.1>")
 
@@ -352,30 +418,31 @@ async def _listening(world: World) -> AsyncIterator[World]:
 
 
 @contextlib.asynccontextmanager
-async def fake_world() -> AsyncIterator[World]:
-    port = FakeSipPort(workers=WORKERS, legs_per_worker=LEGS_PER_WORKER)
-    async with _listening(World(port, FakeSurroundings(port))) as world:
+async def fake_world(workers: int = WORKERS) -> AsyncIterator[World]:
+    port = FakeSipPort(workers=workers, legs_per_worker=LEGS_PER_WORKER)
+    async with _listening(World(port, FakeSurroundings(port), workers)) as world:
         yield world
 
 
-def _free_rtp_ports(count: int) -> int:
+def _free_ports(count: int) -> int:
     """The first of so many free ports, below those that the test bed gives to its peers."""
     for first in range(20000 + os.getpid() % 100 * 50, 26000 - count, count):
         if not any(is_bound("udp", port) for port in range(first, first + count)):
             return first
-    raise LookupError("no free ports for RTP")
+    raise LookupError("no free ports")
 
 
 @contextlib.asynccontextmanager
-async def real_world() -> AsyncIterator[World]:
+async def real_world(workers: int = WORKERS) -> AsyncIterator[World]:
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    sip_port, rtp_port = free_port(), _free_rtp_ports(16 * WORKERS)
+    # RTP ports first: they begin even.
+    rtp_ports = 16 * workers
+    first = _free_ports(rtp_ports + workers)
     pool = WorkerPool(
         PoolSettings(
             address="127.0.0.1",
-            # Two of the four neighbours that `free_port` found free.
-            sip_ports=range(sip_port, sip_port + WORKERS),
-            rtp_ports=range(rtp_port, rtp_port + 16 * WORKERS),
+            sip_ports=range(first + rtp_ports, first + rtp_ports + workers),
+            rtp_ports=range(first, first + rtp_ports),
             warm_workers=1,
             uid=nobody and nobody.pw_uid,
             gid=nobody and nobody.pw_gid,
@@ -385,7 +452,7 @@ async def real_world() -> AsyncIterator[World]:
     try:
         await asyncio.to_thread(peers.start)
         await pool.start(Directory())
-        async with _listening(World(pool, peers)) as world:
+        async with _listening(World(pool, peers, workers)) as world:
             yield world
     finally:
         await pool.close()
