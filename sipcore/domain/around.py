@@ -7,7 +7,7 @@ from abc import abstractmethod
 from sipcore.domain.causes import Outcome
 from sipcore.domain.commands import Command
 from sipcore.domain.events import Event
-from sipcore.domain.party import Clock, News, NewsKind, Party, PartyBase
+from sipcore.domain.party import Clock, News, Party, PartyBase
 from sipcore.domain.record import LegRecord
 
 
@@ -100,4 +100,4 @@ class PartyAround(PartyBase):
         return commands
 
     def _tell_on(self, news: News) -> None:
-        self._tell(NewsKind(news.kind), news.digit, news.duration_ms)
+        self._news.append(news)

@@ -35,6 +35,8 @@ class CallState(StrEnum):
 
 
 _TABLE: dict[tuple[CallState, NewsKind, Role], str] = {
+    # Somebody who called us gave up while it was looked up whom they reach.
+    (CallState.ACCEPTED, NewsKind.LEFT, Role.FIRST): "_caller_left",
     (CallState.RINGING_FIRST, NewsKind.RANG, Role.FIRST): IGNORED,
     (CallState.RINGING_FIRST, NewsKind.ANSWERED, Role.FIRST): "_ring_second",
     (CallState.RINGING_FIRST, NewsKind.FAILED, Role.FIRST): "_give_up",
@@ -51,6 +53,8 @@ _TABLE: dict[tuple[CallState, NewsKind, Role], str] = {
     (CallState.TELLING, NewsKind.LEFT, Role.FIRST): "_told",
     (CallState.TELLING, NewsKind.DIGIT, Role.FIRST): IGNORED,
 }
+
+_NOBODY_REFUSED = (Disposition.ANSWERED, Disposition.CANCELLED, Disposition.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ class Call(Machine[CallState]):
 
     def start(self, now: float) -> list[Command]:
         """Ring party 1, unless the call was hung up before it began."""
-        if self.ended:
+        if self.state is not CallState.ACCEPTED:
             return []
         self._enter(CallState.RINGING_FIRST, "start")
         return self._after(self._first.start(now), now)
@@ -137,18 +141,18 @@ class Call(Machine[CallState]):
         Raises:
             InvalidTransitionError: the event cannot happen in this state.
         """
-        hit = concerned(self._parties.values(), event)
-        if isinstance(event, WorkerLost):
-            if self._ended_by is None and any(not party.released for party in hit):
-                self._ended_by = "worker"
-        elif isinstance(event, JoinFailed):
+        if isinstance(event, JoinFailed):
             return self.hang_up("error", now)
-        elif isinstance(event, PlaybackFinished) and self._telling is not None:
+        if isinstance(event, PlaybackFinished) and self._telling is not None:
             return self._telling.feed(event)
+        went_on = self._ended_by is None
         commands: list[Command] = []
-        for party in hit:
+        for party in concerned(self._parties.values(), event):
             commands += party.feed(event, now)
-        return self._after(commands, now)
+        commands = self._after(commands, now)
+        if isinstance(event, WorkerLost) and went_on and self._ended_by is not None:
+            self._blame_the_worker()
+        return commands
 
     def next_deadline(self) -> float | None:
         """When `on_deadline` wants to be called, or None."""
@@ -250,11 +254,11 @@ class Call(Machine[CallState]):
         return self._telling.start()
 
     def _caller_left(self, _news: News, role: Role, now: float) -> list[Command]:
-        self._end_as(Disposition.INTERRUPTED if self._ended_by == "worker" else Disposition.CANCELLED, role)
+        self._end_as(Disposition.CANCELLED, role)
         return self._release("dial1 left", now)
 
     def _part(self, _news: News, role: Role, now: float) -> list[Command]:
-        self._end_as(Disposition.INTERRUPTED if self._ended_by == "worker" else Disposition.ANSWERED, role)
+        self._end_as(Disposition.ANSWERED, role)
         return self._release(f"{role} left", now)
 
     def _told(self, _news: News, _role: Role, now: float) -> list[Command]:
@@ -281,6 +285,11 @@ class Call(Machine[CallState]):
         self._disposition = disposition
         if self._ended_by is None:
             self._ended_by = str(ended_by)
+
+    def _blame_the_worker(self) -> None:
+        """Settle anew what its loss has just ended, unless somebody else had refused before."""
+        if self._disposition in _NOBODY_REFUSED:
+            self._disposition, self._ended_by = Disposition.INTERRUPTED, "worker"
 
     def _release(self, because: str, now: float) -> list[Command]:
         self._deadline = None

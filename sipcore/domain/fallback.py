@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sipcore.domain.around import PartyAround
 from sipcore.domain.commands import Command
-from sipcore.domain.events import Event
+from sipcore.domain.events import Event, WorkerLost
 from sipcore.domain.party import Clock, News, NewsKind, Party, concerned, earliest
 from sipcore.domain.record import LegRecord
 
@@ -46,6 +46,8 @@ class FallbackParty(PartyAround):
 
     def feed(self, event: Event, now: float) -> list[Command]:
         """Give the event to whom it concerns."""
+        if isinstance(event, WorkerLost) and self._listener in event.legs:
+            self._instead = None  # nobody waits any more: whoever that was withdraws this party next
         commands: list[Command] = []
         for party in concerned([*self._failed, self._inner], event):
             commands += party.feed(event, now)

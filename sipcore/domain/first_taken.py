@@ -83,7 +83,7 @@ class FirstTakenParty(PartyBase, Machine[StateT]):
 
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Release everybody who was rung."""
-        if self.state is not self._states.over:
+        if self.state not in (self._states.idle, self._states.over):
             self._outcome = WITHDRAWN if self._winner is None else Outcome(Disposition.ANSWERED, WITHDRAWN.cause)
             self._over("withdraw")
         return self._withdraw_all(now, reason)

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from sipcore.domain.causes import NO_SUCH_EXTENSION, OWN_TIMEOUT, Disposition
 from sipcore.domain.commands import Command, PlayTone
+from sipcore.domain.events import Event, WorkerLost
 from sipcore.domain.first_taken import FirstTakenParty, Milestones
-from sipcore.domain.machine import IGNORED
 from sipcore.domain.party import News, NewsKind, Party
 from sipcore.domain.tones import ToneKind, tone
 
@@ -34,9 +34,6 @@ _TABLE: dict[tuple[HuntState, NewsKind], str] = {
     (HuntState.RINGING, NewsKind.RANG): "_rang",
     (HuntState.RINGING, NewsKind.ANSWERED): "_answered",
     (HuntState.RINGING, NewsKind.FAILED): "_next",
-    # A member that is itself made of several may be left between its answer and our reading of it.
-    (HuntState.RINGING, NewsKind.LEFT): "_next",
-    (HuntState.RINGING, NewsKind.DIGIT): IGNORED,
     (HuntState.UP, NewsKind.LEFT): "_left",
     (HuntState.UP, NewsKind.DIGIT): "_digit",
 }
@@ -62,6 +59,7 @@ class HuntParty(FirstTakenParty[HuntState]):
         self._at_once = at_once
         self._total_seconds = total_seconds
         self._country = country
+        self._listener: str | None = None
 
     @property
     def contest_legs(self) -> int:
@@ -71,14 +69,22 @@ class HuntParty(FirstTakenParty[HuntState]):
 
     def start(self, now: float, listener: str | None = None) -> list[Command]:
         """Ring the members, or the first of them."""
+        self._listener = listener
         self._deadline = now + self._total_seconds
         self._enter(HuntState.RINGING, "start")
         if not self._members:
             self._fail(NO_SUCH_EXTENSION, "no members")
-        commands = self._ring(now, len(self._members) if self._at_once else 1)
-        if listener is not None and commands:
+        commands = self._after(self._ring(now, len(self._members) if self._at_once else 1), now)
+        if listener is not None and self.state is HuntState.RINGING:
             commands.append(PlayTone(listener, tone(ToneKind.RINGBACK, self._country)))
-        return self._after(commands, now)
+        return commands
+
+    def feed(self, event: Event, now: float) -> list[Command]:
+        """Give the event to whom it concerns."""
+        if isinstance(event, WorkerLost) and self._listener in event.legs:
+            # Nobody waits any more: whoever that was withdraws this party next, and nobody else is to be rung.
+            self._over("the one who waits is lost")
+        return super().feed(event, now)
 
     def _ring(self, now: float, count: int) -> list[Command]:
         commands: list[Command] = []
@@ -90,7 +96,9 @@ class HuntParty(FirstTakenParty[HuntState]):
 
     def _next(self, _news: News, _member: Party, now: float) -> list[Command]:
         if len(self._rung) < len(self._members):
-            return self._ring(now, 1)
+            # The member's time and the group's may be up together: nobody is rung just to be let go.
+            time_is_up = self._deadline is not None and now >= self._deadline
+            return [] if time_is_up else self._ring(now, 1)
         if all(member.outcome is not None for member in self._members):
             found = {member.outcome.disposition: member.outcome for member in self._members if member.outcome}
             worth = next((found[word] for word in _WORTH_TELLING if word in found), None)

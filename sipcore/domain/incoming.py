@@ -48,12 +48,12 @@ _TABLE: dict[tuple[IncomingState, type[Event]], str] = {
     (IncomingState.UP, DigitPressed): "_digit",
     (IncomingState.WITHDRAWING, LegEnded): "_gone",
     (IncomingState.WITHDRAWING, WorkerLost): "_gone",
-    # The ACK that crosses our BYE, and what was pressed before it.
-    (IncomingState.WITHDRAWING, LegAnswered): IGNORED,
+    # The ACK that crosses our BYE, or a 200 that whoever it waited for had us send before we refused.
+    (IncomingState.WITHDRAWING, LegAnswered): "_answered_too_late",
     (IncomingState.WITHDRAWING, DigitPressed): IGNORED,
     (IncomingState.OVER, LegEnded): IGNORED,
     (IncomingState.OVER, WorkerLost): IGNORED,
-    (IncomingState.OVER, LegAnswered): IGNORED,
+    (IncomingState.OVER, LegAnswered): "_answered_too_late",
     (IncomingState.OVER, DigitPressed): IGNORED,
 }
 
@@ -216,6 +216,9 @@ class IncomingParty(PartyBase, Machine[IncomingState]):
     def _digit(self, event: DigitPressed, _now: float) -> list[Command]:
         self._tell(NewsKind.DIGIT, event.digit, event.duration_ms)
         return []
+
+    def _answered_too_late(self, _event: LegAnswered, _now: float) -> list[Command]:
+        return [HangUpLeg(self._uid)]
 
     def _gone(self, event: LegEnded | WorkerLost, now: float) -> list[Command]:
         self._over("gone", now, "network" if isinstance(event, WorkerLost) else "local")

@@ -74,7 +74,7 @@ class Side:
         shown: the number that its phones show as caller, or None.
         foreign: True when that is the other party's number and not the organisation's own.
         auto_answer: True when phones that are set so shall answer by themselves.
-        ring_seconds: how long one phone may ring.
+        ring_seconds: how long a phone, or a group in all, may ring.
     """
 
     shown: str | None
@@ -109,17 +109,23 @@ class PartyMaker:
         return _MAKERS[type(destination)](self, destination, uid)
 
     def target(self, number: str, uid: str | None = None) -> Party:
-        """Make the party of a number that the settings or a caller's keys name, inside this maker's destination.
+        """Make the party of a number that stands inside this maker's destination; see `named`."""
+        return PartyMaker(self.around, self.side, depth=self._depth + 1, contest=self._contest).named(number, uid)
+
+    def named(self, number: str, uid: str | None = None) -> Party:
+        """Make the party of a number that the settings or a caller's keys name.
 
         It never raises: a number that is nobody's, is not allowed, or is nested too deep, is a party that fails.
+
+        Args:
+            number: of a destination of any kind.
+            uid: its UniqueID, or None for a new one.
         """
         uid = uid or self.around.new_uid()
-        if self._depth >= MAX_DEPTH:
+        if self._depth > MAX_DEPTH:
             return NowhereParty(uid, number, _TOO_DEEP)
-        inside = PartyMaker(self.around, self.side, depth=self._depth + 1, contest=self._contest)
         try:
-            destination = resolve(number, self.around.organisation, self.around.numbers, parameter="number")
-            return inside.party(destination, uid)
+            return self.party(resolve(number, self.around.organisation, self.around.numbers, parameter="number"), uid)
         except ParameterError:
             return NowhereParty(uid, number, NO_SUCH_EXTENSION)
 
@@ -131,7 +137,7 @@ class PartyMaker:
             contest: True when they ring beside each other.
         """
         side = replace(self.side, ring_seconds=ring_seconds)
-        return PartyMaker(self.around, side, depth=self._depth, contest=contest or self._contest)
+        return PartyMaker(self.around, side, depth=self._depth, contest=contest)
 
     def phone(self, destination: PhoneDestination, uid: str) -> Party:
         """Make the party of a destination that one INVITE reaches."""
@@ -171,7 +177,8 @@ class PartyMaker:
         """Make the party of a ring group."""
         group = destination.group
         at_once = group.strategy is HuntStrategy.RING_ALL
-        members = self.ringing(group.ring_seconds, contest=True)
+        total_seconds = min(group.total_seconds, self.side.ring_seconds)
+        members = self.ringing(min(group.ring_seconds, total_seconds), contest=True)
         order = self.around.order(group)
         uids = [uid, *(self.around.new_uid() for _ in order[1:])]
         return HuntParty(
@@ -179,7 +186,7 @@ class PartyMaker:
             group.number,
             [members.target(number, member_uid) for number, member_uid in zip(order, uids, strict=False)],
             at_once=at_once,
-            total_seconds=min(group.total_seconds, self.side.ring_seconds),
+            total_seconds=total_seconds,
             country=self.around.organisation.country,
         )
 

@@ -167,11 +167,14 @@ class Disorder(RuleBasedStateMachine):
                 assert leg in self.placed, f"{command} for a leg that was never placed"
                 assert leg not in self.gone, f"{command} for a leg that is over"
                 assert isinstance(command, HangUpLeg) or leg not in self.hung_up, f"{command} after its HangUpLeg"
-                early = isinstance(command, PlaceLeg | HangUpLeg | PassAudio)
-                assert early or leg in self.answered, f"{command} before its answer"
+                assert self.may_be(command) or leg in self.answered, f"{command} before its answer"
             if isinstance(command, HangUpLeg):
                 self.hung_up.add(command.leg)
             self.look_at(command)
+
+    def may_be(self, command: Command) -> bool:
+        """Tell whether a leg may be asked for something before it is answered."""
+        return isinstance(command, PlaceLeg | HangUpLeg | PassAudio)
 
     def look_at(self, command: Command) -> None:
         """Look at a command that was carried out."""

@@ -20,6 +20,7 @@ from sipcore.domain.directory import (
     Directory,
     Extension,
     ExternalNumber,
+    HuntStrategy,
     Ivr,
     Organisation,
     Queue,
@@ -38,6 +39,7 @@ UID = "uid-2"
 RECORDING = "a" * 32
 CUSTOMER, COLLEAGUE = "+12025550123", "+12025550124"
 HOST = SipHost("127.0.0.1", 25061)
+NUMBERS = PhoneNumberPlan()
 ACME = Organisation(
     name="acme",
     trunk="main",
@@ -66,20 +68,23 @@ def local_time(now: float) -> datetime:
     return at(now)
 
 
-def party_of(number: str, organisation: Organisation = ACME) -> Party:
+def maker(organisation: Organisation = ACME, **side: object) -> PartyMaker:
+    """A maker for a side of a call; `side` as in `Side`."""
     uids = (f"further-{number}" for number in count(1))
-    numbers = PhoneNumberPlan()
     around = Surroundings(
         organisation=organisation,
         directory=Directory({"acme": organisation}, {"main": Trunk("main", HOST)}),
-        numbers=numbers,
+        numbers=NUMBERS,
         new_uid=lambda: next(uids),
-        order=lambda group: group.members,
+        order=lambda group: tuple(reversed(group.members)) if group.strategy is HuntStrategy.RANDOM else group.members,
         local_time=local_time,
         new_recording=lambda: RECORDING,
     )
-    maker = PartyMaker(around, Side(None, foreign=False, auto_answer=False, ring_seconds=30))
-    return maker.party(resolve(number, organisation, numbers, parameter="dial2"), UID)
+    return PartyMaker(around, replace(Side(None, foreign=False, auto_answer=False, ring_seconds=30), **side))
+
+
+def party_of(number: str, organisation: Organisation = ACME, **side: object) -> Party:
+    return maker(organisation, **side).party(resolve(number, organisation, NUMBERS, parameter="dial2"), UID)
 
 
 def kinds(party: Party) -> list[NewsKind]:
