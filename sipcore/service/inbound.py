@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from sipcore.domain.call import Call
-from sipcore.domain.dialplan import NumberPlan
+from sipcore.domain.dialplan import ExtensionDestination, NumberPlan, resolve
 from sipcore.domain.directory import Organisation
+from sipcore.domain.errors import ParameterError
 from sipcore.domain.events import LegArrived
 from sipcore.domain.fallback import FallbackParty
+from sipcore.domain.identity import trunk_number
 from sipcore.domain.incoming import IncomingParty
 from sipcore.domain.party import Party
 from sipcore.service.admission import Admission, new_uid
@@ -52,7 +54,7 @@ class Inbound:
     def _route(self, event: LegArrived) -> tuple[Organisation, str, str] | None:
         """Find the organisation whose number it is; a trunk reaches only those that use it."""
         for organisation in self._directory.current.organisations.values():
-            if event.trunk is not None and organisation.trunk != event.trunk:
+            if event.trunk is not None and not self._serves(event.trunk, organisation):
                 continue
             for number in self._readings(event.number, organisation):
                 target = organisation.inbound.routes.get(number)
@@ -60,14 +62,32 @@ class Inbound:
                     return organisation, number, target
         return None
 
+    def _serves(self, trunk: str, organisation: Organisation) -> bool:
+        """Tell whether an organisation is called through a trunk: its own, or another account at the same host."""
+        trunks = self._directory.current.trunks
+        came, own = trunks.get(trunk), trunks.get(organisation.trunk or "")
+        return came is not None and own is not None and came.proxy.host == own.proxy.host
+
     async def _called(self, organisation: Organisation, caller: str, target: str) -> Party:
         maker = self._admission.inside(organisation, self._directory.current, caller)
-        if organisation.inbound.last_agent and caller:
-            agent = await self._store.last_agent(organisation.name, caller)
-            if agent is not None and agent in organisation.extensions:
-                last = maker.ringing(LAST_AGENT_SECONDS).target(agent, new_uid())
-                return FallbackParty(last, lambda: maker.target(target))
-        return maker.target(target)
+        agent = await self._last_agent(organisation, caller)
+        if agent is None:
+            return maker.named(target)
+        last = maker.ringing(LAST_AGENT_SECONDS).party(agent, new_uid())
+        return FallbackParty(last, lambda: maker.named(target))
+
+    async def _last_agent(self, organisation: Organisation, caller: str) -> ExtensionDestination | None:
+        """Find the extension that called this caller last, where the organisation wants it."""
+        trunk = self._directory.current.trunks.get(organisation.trunk or "")
+        if not organisation.inbound.last_agent or not caller or trunk is None:
+            return None
+        dialled = trunk_number(caller, trunk, organisation, self._numbers)
+        dial1 = await self._store.last_agent(organisation.name, dialled)
+        try:
+            found = None if dial1 is None else resolve(dial1, organisation, self._numbers, parameter="dial1")
+        except ParameterError:
+            return None
+        return found if isinstance(found, ExtensionDestination) else None
 
     def _readings(self, number: str, organisation: Organisation) -> tuple[str, ...]:
         """Read a number as a trunk may write it: E.164 with or without its `+`, or national."""

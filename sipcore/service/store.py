@@ -40,14 +40,14 @@ class RecordStore(Protocol):
         ...
 
     async def last_agent(self, organisation: str, number: str) -> str | None:
-        """Find the extension that called an external number last, as dial1 of an answered or unanswered call.
+        """Find who called a number last, answered or not.
 
         Args:
             organisation: whose records count.
-            number: E.164.
+            number: as its trunk dials it (user part of the Request-URI).
 
         Returns:
-            dial1 of the newest such call, or None.
+            dial1, as it was given, of the newest call that we placed and that rang the number as its dial2; or None.
         """
         ...
 

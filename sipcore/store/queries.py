@@ -56,15 +56,20 @@ def newest_records(organisation: str, wanted: RecordFilter, after: PagePosition 
 
 
 def last_dialler(organisation: str, number: str) -> sa.Select[tuple[str]]:
-    """Select dial1 of the newest call of which `number` was the other end."""
-    newest = (
-        sa.select(legs.c.call_id, legs.c.accepted_at)
-        .where(legs.c.organisation == organisation, legs.c.number == number, legs.c.party == "dial2")
+    """Select dial1 of the newest call that we placed and that rang a number, as it is dialled, as its dial2."""
+    return (
+        sa.select(calls.c.dial1)
+        .join(legs, legs.c.call_id == calls.c.id)
+        .where(
+            legs.c.organisation == organisation,
+            legs.c.number == number,
+            legs.c.party == "dial2",
+            legs.c.placed_at.is_not(None),
+            calls.c.direction == "outbound",
+        )
         .order_by(legs.c.accepted_at.desc(), legs.c.call_id.desc())
         .limit(1)
-        .subquery()
     )
-    return sa.select(calls.c.dial1).join(newest, newest.c.call_id == calls.c.id)
 
 
 def every_agent() -> sa.Select[Any]:

@@ -100,7 +100,7 @@ class SqlRecordStore:
         return RecordPage(items, PagePosition(items[-1].accepted_at, items[-1].id).to_cursor() if more else None)
 
     async def last_agent(self, organisation: str, number: str) -> str | None:
-        """Find who called a number last: dial1 of the organisation's newest call of which it was dial2, or None.
+        """Find who called a number last: dial1 of the newest call that rang it as its dial2, or None.
 
         Raises:
             StoreUnavailableError: the database does not answer.

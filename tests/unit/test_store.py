@@ -101,6 +101,8 @@ legs_of_any_kind = st.builds(
     ringing_at=st.none() | moments,
     answered_at=st.none() | moments,
     ended_at=st.none() | moments,
+    party=st.sampled_from(["dial1", "dial2"]),
+    answered_by=st.none() | st.sampled_from(["human", "machine", "unknown"]),
 )
 records_of_any_kind = st.builds(
     CallRecord,
@@ -117,6 +119,8 @@ records_of_any_kind = st.builds(
     disposition=st.none() | st.sampled_from(Disposition),
     ended_by=st.none() | texts.map(lambda text: text[:16]),
     recording_id=st.none() | texts,
+    batch_id=st.none() | texts.map(lambda text: text[:32]),
+    direction=st.sampled_from(["outbound", "inbound"]),
 )
 
 

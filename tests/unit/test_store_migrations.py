@@ -6,22 +6,35 @@ import threading
 from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sipcore.domain.causes import Disposition
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
+from sipcore.store import migrations
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import DatabaseFile
 from sipcore.store.migrations import upgrade
-from sipcore.store.queries import newest_records, one_record
+from sipcore.store.queries import last_dialler, newest_records, one_record
+from sipcore.store.records import open_store
 from sipcore.store.schema import calls, legs, metadata
+
+MADE_BY_0001 = """
+INSERT INTO calls (id, organisation, user, dial1, dial2, accepted_at)
+    VALUES ('c1', 'acme', 'alice', '101', '102', '2026-01-01 12:00:00.000000');
+INSERT INTO legs (call_id, position, uid, number, organisation, accepted_at)
+    VALUES ('c1', 1, 'u1', '101', 'acme', '2026-01-01 12:00:00.000000'),
+           ('c1', 2, 'u2', '102', 'acme', '2026-01-01 12:00:00.000000');
+"""
 
 
 @pytest_asyncio.fixture
@@ -38,6 +51,28 @@ def connection(file):
     with engine.connect() as connection:
         yield connection
     engine.dispose()
+
+
+def migrate(path, act, revision):
+    """Bring a database to a revision by `command.upgrade` or `command.downgrade`."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        act(config, revision)
+    engine.dispose()
+
+
+def rows(path, statement):
+    with closing(sqlite3.connect(path)) as look:
+        return look.execute(statement).fetchall()
+
+
+def tables_and_indexes(path):
+    """The schema, however the statements that made it were written."""
+    tables = [name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    columns = {name: rows(path, f"PRAGMA table_info({name})") for name in tables}
+    return columns, rows(path, "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name")
 
 
 def schema_of(file):
@@ -80,6 +115,36 @@ async def test_migrating_again_changes_nothing(file):
     before = schema_of(file)
     await upgrade(file.url(1))
     assert schema_of(file) == before
+
+
+async def test_calls_of_the_first_version_keep_their_legs_and_learn_whose_they_are(tmp_path):
+    path = tmp_path / "old.db"
+    migrate(path, command.upgrade, "0001")
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(MADE_BY_0001)
+    store = await open_store(f"sqlite:///{path}")
+    record = await store.get("acme", "c1")
+    await store.close()
+    assert [(leg.uid, leg.party, leg.answered_by) for leg in record.legs] == [
+        ("u1", "dial1", None),
+        ("u2", "dial2", None),
+    ]
+    assert (record.batch_id, record.direction) == (None, "outbound")
+
+
+def test_a_newer_schema_can_be_taken_back_and_the_calls_stay(tmp_path):
+    old, back = tmp_path / "old.db", tmp_path / "back.db"
+    for path in (old, back):
+        migrate(path, command.upgrade, "0001")
+        with closing(sqlite3.connect(path)) as made:
+            made.executescript(MADE_BY_0001)
+    migrate(back, command.upgrade, "head")
+    migrate(back, command.downgrade, "0001")
+    assert tables_and_indexes(back) == tables_and_indexes(old)
+    for everything in ("SELECT * FROM calls", "SELECT * FROM legs", "SELECT * FROM alembic_version"):
+        assert rows(back, everything) == rows(old, everything)
+    migrate(back, command.downgrade, "base")
+    assert rows(back, "SELECT name FROM sqlite_master WHERE type = 'table'") == [("alembic_version",)]
 
 
 async def test_migrating_makes_no_file_where_there_is_none(tmp_path):
@@ -129,6 +194,7 @@ def test_the_schema_is_one_for_postgresql_too():
                 "sqlite_autoindex_calls_1 (id=?)",
             ],
         ),
+        (RecordFilter(batch="b"), ["ix_calls_batch_id (organisation=? AND batch_id=?"]),
     ],
 )
 @pytest.mark.parametrize("after", [None, PagePosition(datetime(2025, 1, 1, tzinfo=UTC), "0" * 32)])
@@ -137,6 +203,12 @@ def test_a_page_is_found_by_the_index_made_for_it(connection, wanted, by, after)
     assert not [step for step in plan if step.startswith(("SCAN calls", "SCAN legs"))], plan
     for index in by:
         assert any(index in step for step in plan), plan
+
+
+def test_who_called_a_number_last_is_found_by_index_and_not_sorted(connection):
+    plan = plan_of(connection, last_dialler("acme", "+12025550123"))
+    assert any("ix_legs_organisation_number_accepted_at_call_id (organisation=? AND number=?" in step for step in plan)
+    assert not any("SCAN" in step or "TEMP B-TREE" in step for step in plan), plan
 
 
 def test_a_record_and_what_a_crash_left_are_found_by_index(connection):
