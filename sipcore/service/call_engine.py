@@ -112,6 +112,7 @@ class CallEngine:
         self._limits = Limits()
         self._calls: dict[str, _LiveCall] = {}
         self._by_leg: dict[str, _LiveCall] = {}
+        self._arriving: dict[str, list[PortEvent]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
         self._stopping = False
@@ -163,6 +164,7 @@ class CallEngine:
         try:
             live = await self._accept(call, slots, count_out)
         except BaseException:
+            count_out()
             slots.release()
             raise
         return AcceptedCall(call.terms.id, *call.uids, live.first_stage, live.over)
@@ -186,15 +188,11 @@ class CallEngine:
         """Write the first row of a call's record, then let it begin.
 
         Raises:
-            StoreUnavailableError: nothing was dialled; the slots are the caller's to give back.
+            StoreUnavailableError: nothing was dialled; slots and count are the caller's to give back.
         """
         loop = asyncio.get_running_loop()
         live = _LiveCall(call, slots, loop.create_future(), loop.create_future(), time.monotonic(), count_out)
-        try:
-            await self._store.accept(live.record())
-        except BaseException:
-            count_out()
-            raise
+        await self._store.accept(live.record())
         self._begin(live)
         return live
 
@@ -204,6 +202,9 @@ class CallEngine:
         for uid in uids:
             self._by_leg[uid] = live
         self._idle.clear()
+        # A caller may have given up while it was looked up whom they reach.
+        for event in self._arriving.pop(uids[0], ()):
+            self._take(event)
         if self._stopping:  # since the request came; its record is written already
             self._step(live, lambda call, now: call.hang_up("shutdown", now))
             return
@@ -229,9 +230,13 @@ class CallEngine:
 
     def _take(self, event: PortEvent) -> None:
         if isinstance(event, LegArrived):
+            self._arriving[event.leg] = []
             self._spawn_task(self._arrive(event))
             return
         legs = event.legs if isinstance(event, WorkerLost) else (event.leg,)
+        for leg in legs:
+            if leg in self._arriving:
+                self._arriving[leg].append(event)
         hit = {id(live): live for live in (self._by_leg.get(leg) for leg in legs) if live is not None}
         for live in hit.values():
             # The log line of a leg's end comes before the call's; any other after the step, as the next INVITE may
@@ -258,6 +263,7 @@ class CallEngine:
             self._count_leg_out(live, event.leg)
         elif isinstance(event, WorkerLost):
             for leg in event.legs:
+                live.slots.lost(leg)
                 self._count_leg_out(live, leg)
 
     def _count_leg_out(self, live: _LiveCall, leg: str) -> None:
@@ -338,36 +344,45 @@ class CallEngine:
 
     async def _arrive(self, event: LegArrived) -> None:
         """Take a call that came in, or refuse it: without a route, over a limit, or without room for its record."""
-        refusal = _UNAVAILABLE
         try:
-            call = None if self._stopping else await self._inbound.call_for(event)
-            if call is not None:
-                await self._accept_arrived(call, event.slots)
-                return
-            refusal = _UNAVAILABLE if self._stopping else _NOT_FOUND
+            refusal = None if await self._take_arrived(event) else _NOT_FOUND
         except LimitReachedError:
             refusal = _BUSY_HERE
-        except (NoLegCapacityError, StoreUnavailableError) as error:
+        except (NoLegCapacityError, StoreUnavailableError, ShuttingDownError) as error:
             _log.error("incoming call refused", uid=event.leg, reason=str(error))
-        self._port.send(event.slots, AnswerLeg(event.leg, refusal))
-        self._port.release(event.slots)
+            refusal = _UNAVAILABLE
+        except Exception:  # noqa: BLE001 - whatever went wrong, the caller gets an answer; the story is in the log
+            _log.exception("incoming call not taken", uid=event.leg)
+            refusal = _UNAVAILABLE
+        if refusal is not None:
+            self._arriving.pop(event.leg, None)
+            self._port.send(event.slots, AnswerLeg(event.leg, refusal))
+            self._port.release(event.slots)
 
-    async def _accept_arrived(self, call: Call, home: Slots) -> None:
-        organisation = self._directory.current.organisations[call.terms.organisation]
+    async def _take_arrived(self, event: LegArrived) -> bool:
+        """Let the call of a leg that came in begin; False when no route leads from its number.
+
+        Raises:
+            LimitReachedError, NoLegCapacityError, StoreUnavailableError, ShuttingDownError: it cannot begin.
+        """
+        if self._stopping:
+            raise ShuttingDownError("the server is being stopped")
+        call = await self._inbound.call_for(event)
+        organisation = None if call is None else self._directory.current.organisations.get(call.terms.organisation)
+        if call is None or organisation is None:
+            return False
         count_out = self._limits.admit(organisation, time.monotonic())
-        slots = CallSlots(self._port, home)
-        slots.hold(call.uids[0])
+        slots = CallSlots(self._port, event.slots)
+        slots.hold(event.leg)
         try:
             if call.contest_legs:
                 await slots.grow(call.contest_legs)
-        except BaseException:
-            count_out()
-            raise
-        try:
             await self._accept(call, slots, count_out)
         except BaseException:
+            count_out()
             slots.release_further()
             raise
+        return True
 
     def _set_timer(self, live: _LiveCall) -> None:
         if live.timer is not None:

@@ -71,6 +71,12 @@ class CallSlots:
         """Free a leg's slot."""
         self._of_leg.pop(leg, None)
 
+    def lost(self, leg: str) -> None:
+        """Forget everything on the worker of a leg, which has died: nothing can be placed there."""
+        lost = self._of_leg.get(leg)
+        if lost is not None:
+            self._further = [slots for slots in self._further if slots.worker != lost.worker]
+
     async def grow(self, legs: int) -> None:
         """Reserve more.
 

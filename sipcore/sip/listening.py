@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from operator import add, mul
 from typing import Protocol
 
-from webrtcvad import Vad
-
 from sipcore.domain.events import BeepHeard, SpeechStarted, SpeechStopped
 
 SAMPLE_RATE = 8000
@@ -76,6 +74,9 @@ class _SpeechDetector(Protocol):
 
 
 def _speech_detector() -> _SpeechDetector:
+    # Loaded here, as it brings 2 MB along and most workers never listen.
+    from webrtcvad import Vad  # noqa: PLC0415
+
     detector: _SpeechDetector = Vad(_VAD_MODE)
     return detector
 
