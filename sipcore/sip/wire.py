@@ -16,6 +16,7 @@ from sipcore.domain.commands import (
     BridgeLegs,
     EchoLeg,
     HangUpLeg,
+    JoinRoom,
     LegCommand,
     ListenForSpeech,
     PassAudio,
@@ -123,6 +124,18 @@ class AllowPeers:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowIncoming:
+    """Say how many calls may come in. Until it is said the answer to every INVITE is 404.
+
+    Attributes:
+        legs: how many legs that came in the worker may hold at once, those that it holds already included: an INVITE
+            beyond them gets 503 and takes no call slot. -1: calls that come in are not wanted at all, and get 404.
+    """
+
+    legs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retire:
     """Release everything and exit."""
 
@@ -178,8 +191,29 @@ class DialogNoted:
 
 
 @dataclass(frozen=True, slots=True)
+class LegOffered:
+    """An INVITE came in and was let in; it waits for an `AnswerLeg`.
+
+    What the far end wrote is told only where it is a number or a name: `[0-9A-Za-z*#+._-]{1,64}` after unescaping.
+
+    Attributes:
+        leg: its Call-ID as the far end chose it: any text, up to 255 characters.
+        number: user part of its Request-URI, or empty.
+        caller: user part of its P-Asserted-Identity, or of its From without one, or empty.
+        source: IPv4 address that it came from.
+        port: port that it came from.
+    """
+
+    leg: str
+    number: str
+    caller: str
+    source: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectLink:
-    """Answer the INVITE with this Call-ID at once: another of our workers sends it.
+    """Answer the INVITE with this Call-ID at once, whatever `AllowIncoming` says: another of our workers sends it.
 
     Until that leg has ended, or `HangUpLeg` has come before it, the worker answers with one `LegEnded`.
     """
@@ -210,7 +244,7 @@ class RegistrationAnswered:
     expires_seconds: int
 
 
-ToWorker = LegCommand | PlaceLegAt | UseTrunk | Register | DropTrunk | AllowPeers | Retire | ExpectLink
+ToWorker = LegCommand | PlaceLegAt | UseTrunk | Register | DropTrunk | AllowPeers | AllowIncoming | Retire | ExpectLink
 FromWorker = (
     LegEvent
     | PlaybackFinished
@@ -219,17 +253,18 @@ FromWorker = (
     | WorkerFailed
     | CommandFailed
     | DialogNoted
+    | LegOffered
     | RegistrationAnswered
     | LinkExpected
 )
 
 _TYPES: tuple[type[Any], ...] = (
-    HangUpLeg, AnswerLeg, BridgeLegs, PassAudio, PlayTone, PlayAudio, StopPlaying, EchoLeg, SendDigit,
-    StartRecording, StopRecording, ListenForSpeech, StopListening,
-    PlaceLegAt, UseTrunk, Register, DropTrunk, AllowPeers, Retire,
+    HangUpLeg, AnswerLeg, BridgeLegs, PassAudio, PlayTone, PlayAudio, StopPlaying, EchoLeg, JoinRoom,
+    SendDigit, StartRecording, StopRecording, ListenForSpeech, StopListening,
+    PlaceLegAt, UseTrunk, Register, DropTrunk, AllowPeers, AllowIncoming, Retire,
     LegPlaced, LegRang, LegEarlyMediaStarted, LegAnswered, LegEnded, DigitPressed,
     SpeechStarted, SpeechStopped, BeepHeard, PlaybackFinished, RecordingFinished,
-    WorkerReady, WorkerFailed, CommandFailed, DialogNoted, RegistrationAnswered,
+    WorkerReady, WorkerFailed, CommandFailed, DialogNoted, LegOffered, RegistrationAnswered,
     ExpectLink, LinkExpected,
 )  # fmt: skip
 _DECODERS = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in _TYPES}

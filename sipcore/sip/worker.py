@@ -72,6 +72,7 @@ class _Worker:
             self._send(wire.WorkerFailed(f"SIP on {self._settings.address}:{self._settings.sip_port}: {error.reason}"))
             os._exit(1)
         self._watch_sip()
+        self._poll.register(agent.later.fileno(), select.EPOLLIN)
         self._send(wire.WorkerReady(library.max_legs()))
         try:
             while not self._retiring:

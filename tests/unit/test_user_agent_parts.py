@@ -3,13 +3,16 @@
 They come with pjsua2, of which nothing is started here.
 """
 
+import select
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sipcore.domain.directory import SipHost
 from sipcore.sip.user_agent.accounts import sip_uri
-from sipcore.sip.user_agent.leg import is_same_trunk
+from sipcore.sip.user_agent.later import Later
+from sipcore.sip.user_agent.messages import contacts_of, is_same_trunk, parties_of, q850_cause_of
 
 TRUNK = SipHost("trunk.example", 5070)
 ADDRESS = "192.0.2.7"
@@ -145,3 +148,93 @@ def test_a_redirect_of_a_tcp_trunk_must_name_tcp():
     over_tcp = SipHost("trunk.example", 5070, "tcp")
     assert is_same_trunk("sip:102@trunk.example:5070;transport=TCP", over_tcp, ADDRESS)
     assert not is_same_trunk("sip:102@trunk.example:5070", over_tcp, ADDRESS)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_every_contact_is_seen_that_pjsip_sees(end):
+    lines = ["SIP/2.0 302 Moved", "Contact: <sip:1@a>,", "  <sip:2@b>", "m : <sip:3@c>", "", "Contact: <sip:4@d>"]
+    assert contacts_of(end.join(lines)) == ["<sip:1@a>, <sip:2@b>", "<sip:3@c>"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("Reason: Q.850;cause=17", 17),
+        ('reason : SIP;cause=200;text="x", Q.850 ;text="y" ;cause = 31', 31),
+        ("Reason: SIP;cause=200\r\nReason: q.850;cause=16", 16),
+        ("Reason: SIP;cause=200", None),
+        ("X-Reason: Q.850;cause=17", None),
+        ("Reason: Q.850;cause=x", None),
+    ],
+)
+def test_the_q850_cause_is_read_from_a_reason_header(reason, cause):
+    assert q850_cause_of(f"BYE sip:1@a SIP/2.0\r\n{reason}\r\n\r\nReason: Q.850;cause=99") == cause
+
+
+@pytest.mark.parametrize(
+    ("uri", "number"),
+    [
+        ("sip:700@127.0.0.1", "700"),
+        ("sips:%2B1202*%23@x;transport=tcp", "+1202*#"),
+        ("sip:+1202;npdi;rn=1@x", "+1202"),
+        ("sip:front.desk_1-a:secret@x", "front.desk_1-a"),
+        ("tel:+12025550100;phone-context=x", "+12025550100"),
+        ("sip:127.0.0.1", ""),
+        ("sip:a%20b@x", ""),
+        ("sip:a%0d%0ab@x", ""),
+        ("sip:%22a@x", ""),
+        ("sip:%c3%a4@x", ""),
+        ("sip:%d9%a1%d9%a0@x", ""),
+        (f"sip:{'1' * 64}@x", "1" * 64),
+        (f"sip:{'1' * 65}@x", ""),
+        ("", ""),
+    ],
+)
+def test_the_number_of_an_invite_is_a_plain_user_part_or_nothing(uri, number):
+    assert parties_of(f"INVITE {uri} SIP/2.0\r\nFrom: <sip:101@x>;tag=1\r\n\r\n") == (number, "101")
+
+
+@pytest.mark.parametrize(
+    ("headers", "caller"),
+    [
+        ('From: "sip:7@y" <sip:101@x>;tag=1', "101"),
+        ("f: sip:101@x;tag=1", "101"),
+        ('From: "\\"<sip:7@y>" <sip:101@x>;tag=1', "101"),
+        ("From: <sip:101@x>\r\nP-Asserted-Identity: <sip:102@x>, <tel:+1202>", "102"),
+        ("From: <sip:101@x>\r\nP-Asserted-Identity: <sip:a%00@x>", ""),
+        ("From:\r\n <sip:101@x>", "101"),
+        ("From: <sip:x>;tag=1", ""),
+        ("To: <sip:101@x>", ""),
+    ],
+)
+def test_the_caller_of_an_invite_is_asserted_or_comes_from_the_from_header(headers, caller):
+    assert parties_of(f"INVITE sip:700@x SIP/2.0\r\n{headers}\r\n\r\n").caller == caller
+
+
+@given(st.text())
+def test_whatever_an_invite_says_a_party_is_a_plain_name(text):
+    for party in parties_of(f"INVITE {text}\r\nFrom: {text}"):
+        assert len(party) <= 64
+        assert set(party) <= set("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ*#+._-")
+
+
+def test_what_other_threads_want_done_is_done_later_in_order_and_tells_that_it_waits():
+    later, done = Later(), []
+
+    def first():
+        done.append(1)
+        later.add(lambda: done.append(3))
+
+    assert not _readable(later)
+    later.add(first)
+    later.add(lambda: done.append(2))
+    assert _readable(later)
+    assert done == []
+    later.run()
+    assert done == [1, 2, 3]
+    later.run()
+    assert done == [1, 2, 3]
+
+
+def _readable(later):
+    return bool(select.select([later.fileno()], [], [], 0)[0])

@@ -13,8 +13,8 @@ from sipcore.domain.directory import IdentityHeader, NumberFormat, SipHost, Tran
 from sipcore.domain.events import DigitPressed, LegEnded, WorkerLost
 from sipcore.sip import wire
 
-PARENT_ONLY = {"PlaceLeg", "JoinRoom", "WorkerLost", "LegArrived", "JoinFailed"}
-"""A `PlaceLeg` travels inside a `PlaceLegAt`; rooms, slots and the loss of a worker are the parent's own business."""
+PARENT_ONLY = {"PlaceLeg", "WorkerLost", "LegArrived", "JoinFailed"}
+"""A `PlaceLeg` travels inside a `PlaceLegAt`; slots and the loss of a worker are the parent's own business."""
 EVERY_TYPE = [kind for kind in wire._TYPES if kind.__name__ not in PARENT_ONLY]
 
 texts = st.text('aé+☎\0\r\n"{', max_size=6)

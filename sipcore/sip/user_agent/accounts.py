@@ -43,11 +43,17 @@ def sip_uri(at: SipHost, user: str = "", *, address: str | None = None) -> str:
 
 
 class _Account(pj.Account):
-    """One account; what it learns of its registration goes to `report`."""
+    """One account; what it learns of its registration goes to `report`.
 
-    def __init__(self, on_incoming: Callable[[_Account, int], None]) -> None:
+    Args:
+        on_incoming: told of calls that come in.
+        hosts: addresses of the trunk whose account it is, or None.
+    """
+
+    def __init__(self, on_incoming: Callable[[_Account, Any], None], hosts: frozenset[str | None] | None) -> None:
         super().__init__()
         self._on_incoming = on_incoming
+        self._hosts = hosts
         self.report: Callable[[int, str, int], None] | None = None
 
     def onRegState(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
@@ -56,8 +62,16 @@ class _Account(pj.Account):
             self.report(prm.code, text_of(prm.reason), prm.expiration)
 
     def onIncomingCall(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
-        """Note the call; it is answered outside the callback, where pjsua2 allows it."""
-        self._on_incoming(self, prm.callId)
+        """Pass the call on."""
+        self._on_incoming(self, prm)
+
+    def serves(self, address: str) -> bool:
+        """Tell whether a call from there may use it.
+
+        The caller chooses the account by its To header, and might then ask for the trunk's credentials (RFC 3261
+        section 22.1): these are for the trunk's own hosts.
+        """
+        return self._hosts is None or address in self._hosts
 
 
 class Accounts:
@@ -66,7 +80,7 @@ class Accounts:
     Args:
         settings: of the worker, for its media ports.
         send: takes what goes to the parent.
-        on_incoming: told the account and pjsua2's call id of each INVITE that arrives.
+        on_incoming: told the account and pjsua2's description of each call that comes in, inside its callback.
         account_in_use: tells whether a leg still uses an account of this id.
     """
 
@@ -74,7 +88,7 @@ class Accounts:
         self,
         settings: WorkerSettings,
         send: Callable[[RegistrationAnswered], None],
-        on_incoming: Callable[[Any, int], None],
+        on_incoming: Callable[[Any, Any], None],
         account_in_use: Callable[[int], bool],
     ) -> None:
         self._settings = settings
@@ -117,7 +131,7 @@ class Accounts:
             config.sipConfig.authCreds.append(credentials)
         if message.registrar_address is not None and trunk.registrar is not None:
             self._configure_registrar(config, trunk, message.registrar_address)
-        account = self._create(config)
+        account = self._create(config, frozenset({message.proxy_address, message.registrar_address}))
         if message.registrar_address is not None:
             account.report = self._reporter(trunk.name)
         self._by_trunk[trunk.name] = account
@@ -219,7 +233,7 @@ class Accounts:
         config.mediaConfig.transportConfig.portRange = settings.rtp_ports
         return config
 
-    def _create(self, config: Any) -> _Account:
-        account = _Account(self._on_incoming)
+    def _create(self, config: Any, hosts: frozenset[str | None] | None = None) -> _Account:
+        account = _Account(self._on_incoming, hosts)
         account.create(config)
         return account

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pjsua2 as pj
 
 from sipcore.domain.commands import (
+    AnswerLeg,
     BridgeLegs,
+    EchoLeg,
     HangUpLeg,
+    JoinRoom,
+    ListenForSpeech,
     PassAudio,
+    PlayAudio,
     PlayTone,
     SendDigit,
+    StartRecording,
+    StopListening,
     StopPlaying,
+    StopRecording,
 )
 from sipcore.domain.events import LegEnded
 from sipcore.sip.firewall import ConnectionGuard, protect_ports, source_filter
 from sipcore.sip.user_agent import library
 from sipcore.sip.user_agent.accounts import Accounts
+from sipcore.sip.user_agent.admission import Admission
+from sipcore.sip.user_agent.incoming import IncomingLeg, Offer
+from sipcore.sip.user_agent.later import Later
 from sipcore.sip.user_agent.leg import Leg
 from sipcore.sip.user_agent.mixer import Mixer
+from sipcore.sip.user_agent.outgoing import OutgoingLeg
+from sipcore.sip.user_agent.playing import Playing
+from sipcore.sip.user_agent.taking import Listening, Recordings
 from sipcore.sip.wire import (
+    AllowIncoming,
     AllowPeers,
     CommandFailed,
+    DialogNoted,
     DropTrunk,
+    ExpectLink,
     FromWorker,
+    LegOffered,
+    LinkExpected,
     PlaceLegAt,
     Register,
     RegistrationAnswered,
@@ -34,16 +54,26 @@ from sipcore.sip.wire import (
     WorkerSettings,
 )
 
+_FORBIDDEN = 403
+_MERGED = 482
+_REQUEST_TERMINATED = 487
 _SERVICE_UNAVAILABLE = 503
-_NOT_FOUND = 404
+_NO_CALL = pj.PJSUA_INVALID_ID
 
 
 class UserAgent:
     """A pjsua2 endpoint with its accounts, legs and bridge.
 
+    The object of an ended leg must be gone before another call can get its number of the library, because deleting a
+    `pj.Call` hangs up whatever call has its number then: so nothing but `_legs`, and `_over` until the next command,
+    keeps a leg; all else knows it by its UniqueID.
+
     Args:
         settings: what the worker was started with.
         send: takes every event.
+
+    Attributes:
+        later: what waits for `serve`; its descriptor tells when.
 
     Raises:
         pj.Error: the SIP port is in use, or the address is not ours.
@@ -54,23 +84,57 @@ class UserAgent:
         self._send = send
         self._endpoint = library.create_endpoint(settings.address, settings.sip_port)
         self._legs: dict[str, Leg] = {}
-        self._incoming: list[Any] = []
+        self._refused: set[Leg] = set()
+        self._over: list[Leg] = []
+        self._ending: dict[str, tuple[int, LegEnded]] = {}
         self._untidy = False
         self._to_protect: dict[str, Leg] = {}
-        self._over: list[Leg] = []
-        self._releasing: dict[int, LegEnded] = {}
         self._has_tcp = False
         self._guard = ConnectionGuard()
         self._peers = frozenset(settings.peers)
         self._placed_to: set[str] = set()
-        self._accounts = Accounts(settings, send, self._note_incoming, self._account_in_use)
+        self.later = Later()
+        self._admission = Admission()
+        self._accounts = Accounts(settings, send, self._take_incoming, self._account_in_use)
         self._mixer = Mixer(self._endpoint)
+        self._playing = Playing(self._legs, self._mixer, self.later, send)
+        self._recordings = Recordings(settings.recordings, self._mixer, send)
+        self._listening = Listening(self._mixer, self.later, send)
+        self._leg_actions = self._leg_table()
+        self._actions: dict[type, Callable[[Any], None]] = {
+            PlaceLegAt: self._place,
+            UseTrunk: self._use_trunk,
+            Register: lambda message: self._register(message.trunk),
+            DropTrunk: lambda message: self._accounts.drop(message.trunk),
+            AllowPeers: self._allow_peers,
+            AllowIncoming: self._allow_incoming,
+            ExpectLink: self._expect_link,
+        }
         self._protect_signalling()
+
+    def _leg_table(self) -> dict[type, Callable[[Any, Any], None]]:
+        """Tell what is done about a command to a leg that is there."""
+        return {
+            AnswerLeg: _answer,
+            HangUpLeg: lambda leg, command: self._hang_up(leg, command.reason),
+            SendDigit: lambda leg, command: leg.send_digit(command.digit, command.duration_ms),
+            BridgeLegs: self._bridge,
+            PassAudio: self._pass_audio,
+            JoinRoom: lambda leg, command: self._mixer.enter(command.room, leg),
+            PlayTone: self._playing.play_tone,
+            PlayAudio: self._playing.play_files,
+            EchoLeg: self._playing.echo,
+            StopPlaying: self._playing.stop,
+            StartRecording: self._recordings.start,
+            StopRecording: self._recordings.stop,
+            ListenForSpeech: self._listening.start,
+            StopListening: self._listening.stop,
+        }
 
     @property
     def busy(self) -> bool:
         """True while a leg exists or is being released, or a binding is being taken back."""
-        return bool(self._legs or self._releasing) or self._accounts.unregistering
+        return bool(self._legs or self._ending) or self._mixer.busy or self._accounts.unregistering
 
     @property
     def has_tcp(self) -> bool:
@@ -79,53 +143,43 @@ class UserAgent:
 
     def execute(self, message: ToWorker) -> None:
         """Carry out one message of the parent; a leg that is already over is passed over in silence."""
+        leg_action = self._leg_actions.get(type(message))
+        uid: str = getattr(message, "leg", "")
         try:
-            self._execute(message)
+            if leg_action is None:
+                self._actions[type(message)](message)
+            elif uid in self._legs:
+                leg_action(self._legs[uid], message)
+            elif isinstance(message, HangUpLeg):
+                self._forget_link(uid)
         except pj.Error as error:
-            self._send(CommandFailed(type(message).__name__, getattr(message, "leg", ""), error.reason))
+            self._send(CommandFailed(type(message).__name__, uid, error.reason))
         self._bury()
 
-    def _execute(self, message: ToWorker) -> None:
-        if isinstance(message, PlaceLegAt):
-            self._place(message)
-        elif isinstance(message, HangUpLeg):
-            self._hang_up(message.leg)
-        elif isinstance(message, BridgeLegs):
-            self._mixer.bridge(message.leg, message.other)
-        elif isinstance(message, PassAudio):
-            self._mixer.listen(message.leg, message.sink)
-        elif isinstance(message, PlayTone):
-            self._mixer.play_tone(message.leg, message.tone)
-        elif isinstance(message, StopPlaying):
-            self._mixer.stop_tone(message.leg)
-        elif isinstance(message, SendDigit):
-            if message.leg in self._legs:
-                self._legs[message.leg].send_digit(message.digit, message.duration_ms)
-        else:
-            self._configure(message)
+    def _bridge(self, leg: Leg, command: BridgeLegs) -> None:
+        if command.other in self._legs:
+            self._mixer.join(leg, self._legs[command.other])
 
-    def _hang_up(self, uid: str) -> None:
-        leg = self._legs.get(uid)
-        if leg is None:
-            return
+    def _pass_audio(self, leg: Leg, command: PassAudio) -> None:
+        if command.sink in self._legs:
+            self._mixer.connect(leg, self._legs[command.sink])
+
+    def _hang_up(self, leg: Leg, reason: str = "") -> None:
         try:
-            leg.release()
+            leg.release(reason)
         except pj.Error as error:
             # The library knows no such call any more: what is left of it here must not keep its slot.
             leg.alive = False
-            self.ended(leg, LegEnded(uid, _SERVICE_UNAVAILABLE, error.reason, "network"))
+            self.ended(leg, LegEnded(leg.uid, _SERVICE_UNAVAILABLE, error.reason, "network"))
 
     def _bury(self) -> None:
-        """Delete the objects of ended legs, before a new leg can get the same call number of the library.
-
-        Deleting a `pj.Call` hangs up whatever call has its number then.
-        """
+        """Delete the objects of ended legs."""
         self._over.clear()
 
     @property
     def untidy(self) -> bool:
         """True when `tidy` has something to do."""
-        return self._untidy
+        return self._untidy or self._recordings.closing
 
     def serve(self) -> None:
         """Let PJSIP read what has arrived and run the timers that are due, then do what callbacks may not."""
@@ -133,16 +187,19 @@ class UserAgent:
             if self._has_tcp:
                 # A connection that was accepted just now is read in the next round at the earliest.
                 self._guard.check()
-        for call in self._incoming:
-            self._refuse(call)
-        self._incoming.clear()
+        self.later.run()
         self._bury()
-        self._report_released()
+        if self._recordings.closing:
+            self._recordings.report_closed()
+        self._report_ends()
+        if self._mixer.drop_retired():
+            self._untidy = True
 
     def tidy(self) -> None:
         """Do what a change of legs asks for, and what may wait some milliseconds for the next leg's INVITE."""
         self._untidy = False
-        self._mixer.run_clock_as_needed()
+        has_media = any(leg.audio is not None for leg in self._legs.values())
+        self._mixer.run_clock(needed=has_media or self._recordings.closing)
         for leg in self._to_protect.values():
             self._protect_media(leg)
         self._to_protect.clear()
@@ -151,8 +208,8 @@ class UserAgent:
 
     def hang_up_all(self) -> None:
         """Release every leg and every registration."""
-        for uid in list(self._legs):
-            self._hang_up(uid)
+        for leg in list(self._legs.values()):
+            self._hang_up(leg)
         self._accounts.unregister_all()
 
     def report(self, message: FromWorker) -> None:
@@ -166,36 +223,57 @@ class UserAgent:
         if leg.audio is not None:
             self._to_protect[leg.uid] = leg
 
+    def release_later(self, leg: str, reason: str) -> None:
+        """Hang a leg up from outside of the callback (`LegHost`)."""
+        self.later.add(partial(self.execute, HangUpLeg(leg, reason)))
+
     def ended(self, leg: Leg, event: LegEnded) -> None:
         """Drop an ended leg (`LegHost`); its object must outlive the callback that runs in it."""
         self._untidy = True
+        self._over.append(leg)
+        self._admission.note_end(leg.call_id)
+        if leg in self._refused:
+            self._refused.discard(leg)
+            return
         self._to_protect.pop(leg.uid, None)
+        self._playing.stop(leg)
+        self._listening.stop(leg)
+        self._recordings.stop_all(leg)
         self._mixer.remove(leg)
         self._legs.pop(leg.uid, None)
-        self._over.append(leg)
-        if event.ended_by == "local":
-            self._releasing[leg.call_id] = event
-        else:
-            self._send(event)
+        # One that we hung up keeps its slot until the far end has answered that, or never will.
+        self._ending[leg.uid] = leg.call_id if event.ended_by == "local" else _NO_CALL, event
+        self._report_ends()
 
-    def _report_released(self) -> None:
-        """Tell the end of the legs that we hung up and whose far end has answered, or never will."""
-        if self._releasing:
-            still_open = library.open_call_ids()
-            for call_id in [call_id for call_id in self._releasing if call_id not in still_open]:
-                self._send(self._releasing.pop(call_id))
+    def _report_ends(self) -> None:
+        """Tell the end of the legs whose slots are free and whose recordings are whole."""
+        if not self._ending:
+            return
+        still_open = library.open_call_ids()
+        for uid, (call_id, event) in list(self._ending.items()):
+            if call_id not in still_open and not self._recordings.closing_of(uid):
+                del self._ending[uid]
+                self._send(event)
 
-    def _configure(self, message: UseTrunk | Register | AllowPeers | Any) -> None:
-        if isinstance(message, UseTrunk):
-            self._admit(message.proxy_address, message.registrar_address)
-            self._accounts.use(message)
-        elif isinstance(message, Register):
-            self._register(message.trunk)
-        elif isinstance(message, DropTrunk):
-            self._accounts.drop(message.trunk)
-        elif isinstance(message, AllowPeers):
-            self._peers = frozenset(message.peers)
-            self._protect_signalling()
+    def _use_trunk(self, message: UseTrunk) -> None:
+        self._admit(message.proxy_address, message.registrar_address)
+        self._accounts.use(message)
+
+    def _allow_peers(self, message: AllowPeers) -> None:
+        self._peers = frozenset(message.peers)
+        self._protect_signalling()
+
+    def _allow_incoming(self, message: AllowIncoming) -> None:
+        self._admission.legs = message.legs
+
+    def _expect_link(self, message: ExpectLink) -> None:
+        self._admission.links.add(message.leg)
+        self._send(LinkExpected(message.leg))
+
+    def _forget_link(self, uid: str) -> None:
+        if uid in self._admission.links:
+            self._admission.links.discard(uid)
+            self._send(LegEnded(uid, _REQUEST_TERMINATED, "its INVITE never came", "local"))
 
     def _register(self, trunk: str) -> None:
         try:
@@ -217,9 +295,9 @@ class UserAgent:
         except pj.Error as error:
             self._send(LegEnded(command.leg, _SERVICE_UNAVAILABLE, error.reason, "network"))
             return
-        leg = Leg(account, command, message.address, self)
+        self._admission.forget_ended()
+        leg = OutgoingLeg(account, command, message.address, self)
         self._legs[leg.uid] = leg
-        self._mixer.add(leg)
         try:
             leg.place()
         except pj.Error as error:
@@ -234,16 +312,38 @@ class UserAgent:
             library.create_transport(self._endpoint, pj.PJSIP_TRANSPORT_TCP, settings.address, settings.sip_port)
             self._has_tcp = True
 
-    def _note_incoming(self, account: Any, call_id: int) -> None:
-        # A call that has no object of its own when the callback returns is answered by pjsua2, with 500.
-        self._incoming.append(pj.Call(account, call_id))
+    def _take_incoming(self, account: Any, prm: Any) -> None:
+        """Make a leg of a call that comes in; one without an object when this returns is answered with 500."""
+        offer = Offer.of(prm)
+        leg = IncomingLeg(account, offer, self, prm.callId)
+        self._admission.note_incoming(prm.callId)
+        if offer.call_id in self._admission.links:
+            self._take_link(leg, offer)
+            return
+        refusal = offer.refusal or (0 if account.serves(offer.address) else _FORBIDDEN)
+        if offer.call_id in self._legs or offer.call_id in self._ending:
+            refusal = _MERGED
+        if refusal:
+            # Done inside the callback it would abort the process.
+            self._refused.add(leg)
+            self.later.add(partial(self._refuse, leg, refusal))
+            return
+        self._legs[leg.uid] = leg
+        self._send(LegOffered(leg.uid, *offer.parties, offer.address, offer.port))
+        self._send(DialogNoted(leg.uid, offer.text))
 
-    def _refuse(self, call: Any) -> None:
-        """Answer an INVITE to which no route leads; done here because pjsua2 aborts when it is done in the callback."""
-        parameters = pj.CallOpParam()
-        parameters.statusCode = _NOT_FOUND
-        if call.isActive():
-            call.hangup(parameters)
+    def _take_link(self, leg: IncomingLeg, offer: Offer) -> None:
+        self._admission.links.discard(leg.uid)
+        self._legs[leg.uid] = leg
+        self._send(DialogNoted(leg.uid, offer.text))
+        self.later.add(partial(self.execute, AnswerLeg(leg.uid)))
+
+    def _refuse(self, leg: IncomingLeg, sip_code: int) -> None:
+        try:
+            leg.answer_with(sip_code)
+        except pj.Error:
+            # It is over already, which its own end tells as well.
+            return
 
     def _account_in_use(self, account_id: int) -> bool:
         return any(leg.account_id == account_id for leg in self._legs.values())
@@ -270,3 +370,8 @@ class UserAgent:
             # The stream ended after it was noted; a new one would be noted again.
             return
         protect_ports([port, port + 1], source_filter(addresses))
+
+
+def _answer(leg: Leg, command: AnswerLeg) -> None:
+    if isinstance(leg, IncomingLeg):
+        leg.answer_with(command.sip_code)

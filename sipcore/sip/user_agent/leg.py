@@ -2,62 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Protocol
 
 import pjsua2 as pj
 
-from sipcore.domain.commands import PlaceLeg
-from sipcore.domain.directory import SipHost
 from sipcore.domain.events import (
     DigitPressed,
     EndedBy,
     LegAnswered,
-    LegEarlyMediaStarted,
     LegEnded,
     LegEvent,
-    LegPlaced,
-    LegRang,
 )
-from sipcore.sip.user_agent.accounts import sip_uri
 from sipcore.sip.user_agent.library import text_of
+from sipcore.sip.user_agent.messages import q850_cause_of
 from sipcore.sip.wire import DialogNoted
 
-_Q850 = re.compile(r"^Reason\s*:[^\r\n]*\bQ\.850\s*;[^\r\n]*?\bcause\s*=\s*(\d{1,3})", re.IGNORECASE | re.MULTILINE)
-_CONTACT = re.compile(r"^(?:Contact|m)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _DTMF_DIGITS = frozenset("0123456789*#ABCD")
 _UNKNOWN_DURATION = 0xFFFFFFFF
 """PJSUA_UNKNOWN_DTMF_DURATION, which pjsua2 does not name. The wheel tells it for SIP INFO too, whatever it says."""
 _MAX_DIGIT_MS = 5000
 _DEFAULT_DIGIT_MS = 160
-_RINGING = range(180, 190)
-
-
-def is_same_trunk(target: str, at: SipHost, address: str) -> bool:
-    """Tell whether a redirect's target is a plain number at the very trunk that redirected.
-
-    Anything else (another host, a header part, parameters but the transport) is not followed, as the trunk's
-    credentials go along.
-    """
-    match = re.fullmatch(
-        r"<?sip:[0-9*+%A-Fa-f]{1,40}@(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>\d{1,5}))?(?:;transport=(?P<transport>\w+))?>?",
-        target.strip(),
-        re.IGNORECASE,
-    )
-    if match is None or match["host"].lower() not in (at.host.lower(), address):
-        return False
-    return int(match["port"] or 5060) == at.port and (match["transport"] or "udp").lower() == at.transport
-
-
-def contacts_of(answer: str) -> list[str]:
-    """Return the values of a response's Contact headers, its lines read as generously as PJSIP reads them.
-
-    PJSIP takes CR, LF and CR LF for the end of a line, and joins a line that begins with white space to the one before
-    it (RFC 3261 section 7.3.1): a Contact that it sees and we do not would be followed unchecked.
-    """
-    lines = re.sub(r"\r\n?", "\n", answer)
-    head = re.sub(r"\n[ \t]+", " ", lines.partition("\n\n")[0])
-    return [value.strip() for value in _CONTACT.findall(head)]
+_NO_CALL = pj.PJSUA_INVALID_ID
 
 
 class LegHost(Protocol):
@@ -71,61 +36,57 @@ class LegHost(Protocol):
         """Renew the leg's connections in the conference bridge."""
         ...
 
+    def release_later(self, leg: str, reason: str) -> None:
+        """Release a leg after the callback that this is called in."""
+        ...
+
     def ended(self, leg: Leg, event: LegEnded) -> None:
         """Take the leg's end; no method of it may be called any more."""
         ...
 
 
 class Leg(pj.Call):
-    """One outgoing call.
+    """One call, whoever placed it.
 
     Attributes:
         uid: UniqueID, the Call-ID on the wire.
+        account_id: pjsua2's number of its account.
         audio: its port in the conference bridge, or None while it has no media.
         call_id: pjsua2's own number of the call, known once it is hung up.
         alive: False once pjsua2 has ended the call: from then on any call into it would abort the process.
     """
 
-    def __init__(self, account: Any, command: PlaceLeg, address: str, host: LegHost) -> None:
-        super().__init__(account)
-        self.uid = command.leg
+    def __init__(self, account: Any, uid: str, address: str, host: LegHost, call_id: int = _NO_CALL) -> None:
+        super().__init__(account, call_id)
+        self.uid = uid
         self.account_id = account.getId()
         self.audio: Any = None
         self.alive = True
-        self.call_id = -1
-        self._plan = command.plan
+        self.call_id = call_id
         self._address = address
         self._host = host
+        self._up = False
         self._hung_up = False
-        self._early_media = False
-        self._redirected = False
+        self._released = False
 
-    def place(self) -> None:
-        """Send the INVITE.
+    def release(self, reason: str = "") -> None:
+        """Send what ends the call in its state.
 
-        Raises:
-            pj.Error: no call slot, media port or transport was to be had.
+        Args:
+            reason: value of a Reason header (RFC 3326) to send along, or empty.
         """
-        plan = self._plan
-        parameters = pj.CallOpParam(True)
-        parameters.opt.audioCount = 1
-        parameters.opt.videoCount = 0
-        parameters.opt.customCallId = self.uid
-        parameters.txOption.localUri = plan.from_uri
-        for name, value in plan.headers:
-            header = pj.SipHeader()
-            header.hName, header.hValue = name, value
-            parameters.txOption.headers.append(header)
-        if plan.trunk is None and self._address != plan.at.host:
-            parameters.txOption.targetUri = sip_uri(plan.at, plan.user, address=self._address)
-        self.makeCall(sip_uri(plan.at, plan.user), parameters)
+        if not self.alive or self._released:
+            return
+        self._hung_up = True
+        parameters = pj.CallOpParam()
+        if reason:
+            parameters.txOption.headers.append(sip_header("Reason", reason))
+        self._end(parameters)
 
-    def release(self) -> None:
-        """Send CANCEL or BYE, whichever the state asks for."""
-        if self.alive and not self._hung_up:
-            self._hung_up = True
-            self.call_id = self.getId()
-            self.hangup(pj.CallOpParam())
+    def _end(self, parameters: Any) -> None:
+        self._released = True
+        self.call_id = self.getId()
+        self.hangup(parameters)
 
     def send_digit(self, digit: str, duration_ms: int) -> None:
         """Send one DTMF digit as an RFC 4733 event, or by SIP INFO when the far end did not offer events."""
@@ -142,22 +103,17 @@ class Leg(pj.Call):
             self.sendDtmf(parameters)
 
     def onCallState(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
-        """Report placing, ringing, answer and end."""
+        """Report answer and end, and keep the messages that make the dialog."""
         info = self.getInfo()
-        text = _message_of(prm.e)
-        if info.state == pj.PJSIP_INV_STATE_CALLING:
-            self._note(text)
-            self._host.report(LegPlaced(self.uid))
-        elif info.state == pj.PJSIP_INV_STATE_EARLY:
-            self._note(text)
-            if info.lastStatusCode in _RINGING:
-                self._host.report(LegRang(self.uid, info.lastStatusCode))
-        elif info.state == pj.PJSIP_INV_STATE_CONNECTING:
-            self._note(text)
-        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
-            self._host.report(LegAnswered(self.uid))
-        elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+        text = message_of(prm.e)
+        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self._ended(info, prm.e, text)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self._up = True
+            self._tell(LegAnswered(self.uid))
+        elif info.state != pj.PJSIP_INV_STATE_INCOMING:
+            self._note(text)
+            self._advanced(info)
 
     def onCallMediaState(self, prm: Any) -> None:  # noqa: ARG002, N802 - pjsua2's shape
         """Take the audio port; it is a new one after each re-INVITE that changed the stream."""
@@ -170,29 +126,13 @@ class Leg(pj.Call):
         ]
         self.audio = self.getAudioMedia(active[0].index) if active else None
         self._host.media_changed(self)
-        if self.audio is not None and not self._early_media and info.state == pj.PJSIP_INV_STATE_EARLY:
-            self._early_media = True
-            self._host.report(LegEarlyMediaStarted(self.uid))
 
     def onDtmfDigit(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
         """Report a digit, whether it came as RFC 4733 event or as SIP INFO."""
         digit = prm.digit.upper()
         if digit in _DTMF_DIGITS:
             told = prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO and prm.duration != _UNKNOWN_DURATION
-            self._host.report(DigitPressed(self.uid, digit, min(prm.duration, _MAX_DIGIT_MS) if told else 0))
-
-    def onCallRedirected(self, prm: Any) -> Any:  # noqa: N802 - pjsua2's name
-        """Follow a redirect to the same trunk, once."""
-        plan = self._plan
-        # `prm.targetUri` is printed as for a From header, without port, parameters and headers (RFC 3261 section
-        # 19.1.1), which are just what could lead elsewhere: so the response is read, and followed when it is no choice.
-        targets = contacts_of(_message_of(prm.e))
-        if plan.trunk is None or self._redirected or len(targets) != 1:
-            return pj.PJSIP_REDIRECT_REJECT
-        if is_same_trunk(targets[0], plan.at, self._address):
-            self._redirected = True
-            return pj.PJSIP_REDIRECT_ACCEPT_REPLACE
-        return pj.PJSIP_REDIRECT_REJECT
+            self._tell(DigitPressed(self.uid, digit, min(prm.duration, _MAX_DIGIT_MS) if told else 0))
 
     def onCallTransferRequest(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
         """Refuse: a REFER would make this process dial what the far end names."""
@@ -212,6 +152,14 @@ class Leg(pj.Call):
         addresses = {stream.remoteRtpAddress.rsplit(":", 1)[0], self._address}
         return int(transport.localRtpName.rsplit(":", 1)[1]), addresses
 
+    def _advanced(self, info: Any) -> None:
+        """Take a state before the answer."""
+
+    def _tell(self, event: LegEvent) -> None:
+        # Whoever hung up wants to hear of the end only.
+        if not self._hung_up:
+            self._host.report(event)
+
     def _note(self, text: str) -> None:
         if text:
             self._host.report(DialogNoted(self.uid, text))
@@ -219,18 +167,24 @@ class Leg(pj.Call):
     def _ended(self, info: Any, event: Any, text: str) -> None:
         self.alive = False
         self.audio = None
-        match = _Q850.search(text)
         ended = LegEnded(
             self.uid,
             info.lastStatusCode,
             text_of(info.lastReason),
             "local" if self._hung_up else _ended_by(event),
-            int(match[1]) if match else None,
+            q850_cause_of(text),
         )
         self._host.ended(self, ended)
 
 
-def _message_of(event: Any) -> str:
+def sip_header(name: str, value: str) -> Any:
+    """Make a header for pjsua2."""
+    header = pj.SipHeader()
+    header.hName, header.hValue = name, value
+    return header
+
+
+def message_of(event: Any) -> str:
     """Give the SIP message that caused a state, or an empty text when none did."""
     if event.type != pj.PJSIP_EVENT_TSX_STATE:
         return ""

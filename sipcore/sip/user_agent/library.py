@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import pjsua2 as pj
 
 _C = ctypes.CDLL(pj._pjsua2.__file__)  # noqa: SLF001 - the extension module is where the C symbols are
+_C.pjsua_get_pjsip_endpt.restype = ctypes.c_void_p
+_C.pjsip_endpt_register_module.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+_C.pjsip_rx_data_get_info.argtypes = [ctypes.c_void_p]
+_C.pjsip_rx_data_get_info.restype = ctypes.c_char_p
+_C.pjsip_endpt_respond_stateless.argtypes = [
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
+]  # fmt: skip
 _PR_SET_TIMERSLACK = 29
 _DEFAULT_SLACK_NS = 50_000
 _MEDIA_THREAD_SLACK_NS = 40_000_000
@@ -85,3 +93,72 @@ def create_transport(endpoint: Any, kind: int, address: str, port: int) -> int:
     config.port = port
     config.boundAddress = address
     return int(endpoint.transportCreate(kind, config))
+
+
+class _Text(ctypes.Structure):
+    """pj_str_t."""
+
+    _fields_ = (("ptr", ctypes.c_void_p), ("slen", ctypes.c_ssize_t))
+
+
+_OnRequest = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+
+
+class _Module(ctypes.Structure):
+    """pjsip_module: hooks into the way of each message."""
+
+    _fields_ = (
+        ("prev", ctypes.c_void_p),
+        ("next", ctypes.c_void_p),
+        ("name", _Text),
+        ("id", ctypes.c_int),
+        ("priority", ctypes.c_int),
+        ("load", ctypes.c_void_p),
+        ("start", ctypes.c_void_p),
+        ("stop", ctypes.c_void_p),
+        ("unload", ctypes.c_void_p),
+        ("on_rx_request", _OnRequest),
+        ("on_rx_response", ctypes.c_void_p),
+        ("on_tx_request", ctypes.c_void_p),
+        ("on_tx_response", ctypes.c_void_p),
+        ("on_tsx_state", ctypes.c_void_p),
+    )
+
+
+_C.pjsip_rdata_get_sdp_info.argtypes = [ctypes.c_void_p]
+_C.pjsip_rdata_get_sdp_info.restype = ctypes.POINTER(_Text)
+_BEFORE_CALLS = 40
+"""After the layers of transactions (16) and dialogs (32), which keep to themselves what was sent again and what belongs
+to a dialog; before the calls' own usage (48) and pjsua (64)."""
+_modules: list[tuple[_Module, Any]] = []
+"""The library keeps pointers to them."""
+
+
+def answer_invites(refusal: Callable[[bytes], int | None]) -> None:
+    """Answer INVITEs outside of dialogs before pjsua sees them, without a transaction.
+
+    Args:
+        refusal: asked at each, with its SDP; returns the status code to answer with, or None to let it in.
+
+    Raises:
+        RuntimeError: the library does not take the module.
+    """
+    endpoint = _C.pjsua_get_pjsip_endpt()
+
+    def take(request: int) -> int:
+        if not _C.pjsip_rx_data_get_info(request).startswith(b"Request msg INVITE/"):
+            return 0
+        # The body is the first part of the structure, whatever follows in it.
+        body = _C.pjsip_rdata_get_sdp_info(request).contents
+        code = refusal(ctypes.string_at(body.ptr, body.slen) if body.ptr else b"")
+        if code is not None:
+            _C.pjsip_endpt_respond_stateless(endpoint, request, code, None, None, None)
+        return int(code is not None)
+
+    name = ctypes.create_string_buffer(b"invite-gate")
+    text = _Text(ctypes.addressof(name), len(name.value))
+    module = _Module(name=text, id=-1, priority=_BEFORE_CALLS, on_rx_request=_OnRequest(take))
+    _modules.append((module, name))
+    status = _C.pjsip_endpt_register_module(endpoint, ctypes.byref(module))
+    if status != 0:
+        raise RuntimeError(f"PJSIP takes no further module: status {status}")

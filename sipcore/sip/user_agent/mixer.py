@@ -1,25 +1,33 @@
-"""Which leg hears what, in the conference bridge.
+"""Which port hears which, in the conference bridge.
 
 The wanted connections are kept apart from the bridge's own, because a re-INVITE may give a leg a new port in the
-bridge, and a connection may be wanted before both legs have media.
+bridge, and a connection may be wanted before both ends have media.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections import deque
+from typing import Any, Protocol
 
-import pjsua2 as pj
+_REST_SECONDS = 0.5
+"""The bridge's clock and the library's event thread may still be busy with a port that was disconnected just now."""
+_LINGER_SECONDS = 0.2
+"""The bridge takes a port out at its clock's next tick, so the clock has to run for that."""
 
-from sipcore.domain.tones import Tone
-from sipcore.sip.user_agent.leg import Leg
 
-_TONE_HZ = 8000
-_TONE_VOLUME = 8000
-"""Of 32767, per frequency: about -12 dBFS, loud and far from clipping when two frequencies sound together."""
+class Node(Protocol):
+    """Something that speaks, listens, or both: a leg, a tone, a recorder.
+
+    Attributes:
+        audio: its port in the bridge, or None while it has no media.
+    """
+
+    audio: Any
 
 
 class Mixer:
-    """Connects legs and tones, and keeps the bridge's clock running only while a leg has media.
+    """Connects nodes, and keeps the bridge's clock running only while there is media to move.
 
     Args:
         endpoint: pjsua2's endpoint.
@@ -27,72 +35,75 @@ class Mixer:
 
     def __init__(self, endpoint: Any) -> None:
         self._devices = endpoint.audDevManager()
-        self._legs: dict[str, Leg] = {}
-        self._wanted: set[tuple[str, str]] = set()
-        self._tones: dict[str, Any] = {}
+        self._wanted: set[tuple[Node, Node]] = set()
+        self._rooms: dict[str, set[Node]] = {}
+        self._resting: deque[tuple[float, Any]] = deque()
+        self._clock_until = 0.0
         self._clock_runs = False
 
-    def add(self, leg: Leg) -> None:
-        """Know a leg."""
-        self._legs[leg.uid] = leg
+    @property
+    def busy(self) -> bool:
+        """True while ports are on their way out."""
+        return bool(self._resting or self._clock_until)
 
-    def remove(self, leg: Leg) -> None:
-        """Forget a leg and all that it hears or is heard by."""
-        self.stop_tone(leg.uid)
-        self._wanted = {pair for pair in self._wanted if leg.uid not in pair}
-        self._legs.pop(leg.uid, None)
+    def connect(self, source: Node, sink: Node) -> None:
+        """Let `sink` hear `source`, beside all else that it hears, until one of them is removed."""
+        self._wanted.add((source, sink))
+        _connect(source, sink)
 
-    def bridge(self, leg: str, other: str) -> None:
-        """Join two legs in both directions."""
-        self.listen(leg, other)
-        self.listen(other, leg)
+    def join(self, one: Node, other: Node) -> None:
+        """Connect two nodes in both directions."""
+        self.connect(one, other)
+        self.connect(other, one)
 
-    def listen(self, source: str, sink: str) -> None:
-        """Let `sink` hear `source`, as long as both are there."""
-        if source in self._legs and sink in self._legs:
-            self._wanted.add((source, sink))
-            self._connect(source, sink)
+    def enter(self, room: str, node: Node) -> None:
+        """Join a node with all others in a room."""
+        others = self._rooms.setdefault(room, set())
+        for other in others - {node}:
+            self.join(node, other)
+        others.add(node)
 
-    def play_tone(self, uid: str, tone: Tone) -> None:
-        """Play a tone to a leg, in place of an earlier one, until it is stopped."""
-        self.stop_tone(uid)
-        leg = self._legs.get(uid)
-        if leg is None:
-            return
-        generator = pj.ToneGenerator()
-        generator.createToneGenerator(_TONE_HZ, 1)
-        descriptions = pj.ToneDescVector()
-        for burst in tone.bursts:
-            description = pj.ToneDesc()
-            description.freq1, description.freq2 = burst.hz, burst.hz2
-            description.on_msec, description.off_msec = burst.on_ms, burst.off_ms
-            description.volume = _TONE_VOLUME
-            descriptions.append(description)
-        generator.play(descriptions, loop=True)
-        self._tones[uid] = generator
-        if leg.audio is not None:
-            generator.startTransmit(leg.audio)
+    def disconnect(self, source: Node, sink: Node) -> None:
+        """Undo `connect`."""
+        if (source, sink) in self._wanted:
+            self._wanted.discard((source, sink))
+            if source.audio is not None and sink.audio is not None:
+                source.audio.stopTransmit(sink.audio)
 
-    def stop_tone(self, uid: str) -> None:
-        """Stop what `play_tone` started."""
-        generator = self._tones.pop(uid, None)
-        if generator is not None:
-            generator.stop()
+    def remove(self, node: Node) -> None:
+        """Forget a node and all that it hears or is heard by; its port is already gone, or goes with its owner."""
+        self._wanted = {pair for pair in self._wanted if node not in pair}
+        for room in [room for room, nodes in self._rooms.items() if node in nodes]:
+            self._rooms[room].discard(node)
+            if not self._rooms[room]:
+                del self._rooms[room]
 
-    def renew(self, leg: Leg) -> None:
-        """Connect a leg whose port in the bridge is new."""
-        if leg.audio is None:
-            return
-        generator = self._tones.get(leg.uid)
-        if generator is not None:
-            generator.startTransmit(leg.audio)
+    def renew(self, node: Node) -> None:
+        """Connect a node whose port in the bridge is new."""
         for source, sink in self._wanted:
-            if leg.uid in (source, sink):
-                self._connect(source, sink)
+            if node in (source, sink):
+                _connect(source, sink)
 
-    def run_clock_as_needed(self) -> None:
+    def retire(self, port: Any) -> None:
+        """Delete a disconnected port of ours, once no thread of the library can be busy with it."""
+        self._resting.append((time.monotonic() + _REST_SECONDS, port))
+
+    def drop_retired(self) -> bool:
+        """Delete the ports that have rested; tell whether the clock may have to be started or stopped."""
+        now = time.monotonic()
+        dropped = False
+        while self._resting and self._resting[0][0] <= now:
+            self._resting.popleft()
+            self._clock_until = now + _LINGER_SECONDS
+            dropped = True
+        over = self._clock_until and not self._resting and self._clock_until <= now
+        if over:
+            self._clock_until = 0.0
+        return bool(dropped or over)
+
+    def run_clock(self, *, needed: bool) -> None:
         """Start or stop the null sound device, whose thread moves the audio and costs CPU while it runs."""
-        needed = any(leg.audio is not None for leg in self._legs.values())
+        needed = needed or self.busy
         if needed != self._clock_runs:
             self._clock_runs = needed
             if needed:
@@ -100,8 +111,7 @@ class Mixer:
             else:
                 self._devices.setNoDev()
 
-    def _connect(self, source: str, sink: str) -> None:
-        speaker, listener = self._legs.get(source), self._legs.get(sink)
-        if speaker is None or listener is None or speaker.audio is None or listener.audio is None:
-            return
-        speaker.audio.startTransmit(listener.audio)
+
+def _connect(source: Node, sink: Node) -> None:
+    if source.audio is not None and sink.audio is not None:
+        source.audio.startTransmit(sink.audio)
