@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from sipcore.domain.call_recording import CallRecording, RecordingAction, unrecorded
 from sipcore.domain.causes import FAIL_REASONS, Disposition, Outcome
 from sipcore.domain.commands import Command, ReportFirstStage
-from sipcore.domain.errors import Click2CallError
+from sipcore.domain.errors import Click2CallError, NotRecordedError
 from sipcore.domain.events import Event, JoinFailed, PlaybackFinished, WorkerLost
 from sipcore.domain.machine import IGNORED, Machine
 from sipcore.domain.party import Clock, News, NewsKind, Party, concerned, earliest
@@ -93,11 +94,13 @@ class Call(Machine[CallState]):
         terms: what it was accepted with.
         first: rung first.
         second: rung when `first` has answered.
+        recording: records it; without one it is not recorded.
     """
 
-    def __init__(self, terms: CallTerms, first: Party, second: Party) -> None:
+    def __init__(self, terms: CallTerms, first: Party, second: Party, recording: CallRecording | None = None) -> None:
         super().__init__(f"call {terms.id}", CallState.ACCEPTED)
         self.terms = terms
+        self._recording = recording or unrecorded()
         self._parties: dict[Role, Party] = {Role.FIRST: first, Role.SECOND: second}
         self._first = first
         self._second = second
@@ -147,6 +150,8 @@ class Call(Machine[CallState]):
             return self._telling.feed(event)
         went_on = self._ended_by is None
         commands: list[Command] = []
+        if isinstance(event, PlaybackFinished) and self.state is CallState.JOINED:
+            commands += self._recording.feed(event)
         for party in concerned(self._parties.values(), event):
             commands += party.feed(event, now)
         commands = self._after(commands, now)
@@ -156,7 +161,7 @@ class Call(Machine[CallState]):
 
     def next_deadline(self) -> float | None:
         """When `on_deadline` wants to be called, or None."""
-        return earliest(self._parties.values(), self._deadline)
+        return earliest((*self._parties.values(), self._recording), self._deadline)
 
     def on_deadline(self, now: float) -> list[Command]:
         """Act on every deadline that has passed."""
@@ -167,6 +172,7 @@ class Call(Machine[CallState]):
             commands += self._release("deadline", now)
         for party in self._parties.values():
             commands += party.on_deadline(now)
+        commands += self._press(self._recording.on_deadline(now), self._recording.agents_role, now)
         return self._after(commands, now)
 
     def hang_up(self, by: str, now: float) -> list[Command]:
@@ -180,6 +186,16 @@ class Call(Machine[CallState]):
             return []
         self._end_as(self._disposition or Disposition.CANCELLED, by)
         return self._after(self._release(f"hang up by {by}", now), now)
+
+    def change_recording(self, action: RecordingAction) -> list[Command]:
+        """Pause, resume or stop the recording.
+
+        Raises:
+            NotRecordedError: the call is not being recorded.
+        """
+        if self.state in (CallState.RELEASING, CallState.ENDED):
+            raise NotRecordedError("the call is over")
+        return self._recording.act(action)
 
     def record(self, at: Clock) -> CallRecord:
         """Tell what became of the call so far."""
@@ -198,7 +214,7 @@ class Call(Machine[CallState]):
             ended_at=None if self._ended is None else at(self._ended),
             disposition=self._disposition if self.ended else None,
             ended_by=self._ended_by if self.ended else None,
-            recording_id=self._first.recording_id or self._second.recording_id,
+            recording_id=self._first.recording_id or self._second.recording_id or self._recording.id,
             batch_id=self.terms.batch_id,
             direction=self.terms.direction,
         )
@@ -213,7 +229,7 @@ class Call(Machine[CallState]):
             self._ended = now
             self._deadline = None
             self._enter(CallState.ENDED, "released")
-        return commands
+        return self._recording.watch(commands, self._parties)
 
     def _act_on(self, news: News, role: Role, now: float) -> list[Command]:
         if self.state in (CallState.RELEASING, CallState.ENDED):
@@ -265,8 +281,15 @@ class Call(Machine[CallState]):
         return self._release("dial1 left", now)
 
     def _relay_digit(self, news: News, role: Role, now: float) -> list[Command]:
+        keys, commands = self._recording.press(news, role, now)
+        return [*commands, *self._press(keys, role, now)]
+
+    def _press(self, keys: list[News], role: Role, now: float) -> list[Command]:
+        """Let the other side hear keys that a party pressed."""
+        if self.state is not CallState.JOINED:
+            return []
         other = self._second if role is Role.FIRST else self._first
-        return other.press(news.digit, news.duration_ms, now)
+        return [command for key in keys for command in other.press(key.digit, key.duration_ms, now)]
 
     def _outcome_of(self, role: Role) -> Outcome:
         outcome = self._parties[role].outcome

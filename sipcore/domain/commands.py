@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sipcore.domain.directory import SipHost
+from sipcore.domain.recording import Channel
 from sipcore.domain.tones import Tone
 
 
@@ -138,11 +139,17 @@ class StartRecording:
     """Record what the far end of the leg says, until `StopRecording` or the leg's end.
 
     Attributes:
-        recording: id of the recording, 32 hex digits; its `RecordingFinished` carries it.
+        recording: id of what is recorded now, 32 hex digits; its `RecordingFinished` carries it.
+        whole: id of the recording that it becomes a part of, 32 hex digits; empty: it is one by itself.
+        channel: where in that one it is heard.
+        owner: number of the extension that the recording belongs to, or empty.
     """
 
     leg: str
     recording: str
+    whole: str = ""
+    channel: Channel = Channel.MONO
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,13 @@ class StopRecording:
     """End a recording of the leg."""
 
     leg: str
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRecording:
+    """Nothing more becomes a part of a recording: it can be made ready while the call goes on."""
+
     recording: str
 
 
@@ -252,5 +266,5 @@ class ReturnAgent:
 QueueCommand = JoinQueue | LeaveQueue | ReturnAgent
 """What the queues of the organisation carry out."""
 
-Command = LegCommand | QueueCommand | ReportFirstStage
+Command = LegCommand | QueueCommand | CloseRecording | ReportFirstStage
 """Everything that a call may want done."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 from sipcore.domain.machine_detection import MachineDetection
+from sipcore.domain.recording import RecordingFormat
 
 Transport = Literal["udp", "tcp"]
 NumberFormat = Literal["plus_e164", "e164", "national"]
@@ -253,6 +254,27 @@ class Inbound:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingRules:
+    """How an organisation's calls are recorded.
+
+    Attributes:
+        format: of the files.
+        start: `joined`, or `answered`: what leg 1 says is recorded from its answer on.
+        notice: whether both parties hear that the call is recorded, before they are joined and anything is recorded.
+        pause_code: keys with which the agent pauses the recording and resumes it, or empty.
+        stop_code: keys with which the agent ends it, or empty.
+        retention_days: after how many days a recording is deleted, or None: never.
+    """
+
+    format: RecordingFormat = RecordingFormat.WAV
+    start: Literal["joined", "answered"] = "joined"
+    notice: bool = False
+    pause_code: str = "*1"
+    stop_code: str = ""
+    retention_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Organisation:
     """One tenant.
 
@@ -273,6 +295,7 @@ class Organisation:
         calls_per_second: calls started per second, or None.
         prompts: audio files of spoken prompts, 16-bit mono WAV at 8000 Hz, by the name of the prompt.
         machine_detection: what is done about answering machines at external numbers, or None.
+        recording: how its calls are recorded.
     """
 
     name: str
@@ -299,6 +322,7 @@ class Organisation:
     calls_per_second: float | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
     machine_detection: MachineDetection | None = None
+    recording: RecordingRules = field(default_factory=RecordingRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,20 @@ class StoreUnavailableError(Click2CallError):
     http_status = 503
 
 
+class NotRecordedError(Click2CallError):
+    """The call is not being recorded, or no more (HTTP 409)."""
+
+    error_id = "not_recorded"
+    http_status = 409
+
+
+class RecordingPendingError(Click2CallError):
+    """The recording is not ready yet (HTTP 409)."""
+
+    error_id = "recording_pending"
+    http_status = 409
+
+
 class StartUpError(Click2CallError):
     """The program cannot start: its text is the one line that the operator reads (exit code 2)."""
 

@@ -247,7 +247,15 @@ def concerned(parties: Iterable[Party], event: Event) -> list[Party]:
     return list(parties)
 
 
-def earliest(parties: Iterable[Party], own: float | None = None) -> float | None:
-    """Return the earliest of the parties' deadlines and one's own, or None."""
-    deadlines = [own, *(party.next_deadline() for party in parties)]
+class Timed(Protocol):
+    """What waits for a moment."""
+
+    def next_deadline(self) -> float | None:
+        """When it comes, or None."""
+        ...
+
+
+def earliest(parts: Iterable[Timed], own: float | None = None) -> float | None:
+    """Return the earliest of the parts' deadlines and one's own, or None."""
+    deadlines = [own, *(part.next_deadline() for part in parts)]
     return min((deadline for deadline in deadlines if deadline is not None), default=None)

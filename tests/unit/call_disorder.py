@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sipcore.domain.call import Call
-from sipcore.domain.commands import BridgeLegs, Command, HangUpLeg, PassAudio, PlaceLeg, ReportFirstStage
+from sipcore.domain.commands import (
+    BridgeLegs,
+    CloseRecording,
+    Command,
+    HangUpLeg,
+    PassAudio,
+    PlaceLeg,
+    ReportFirstStage,
+)
 from sipcore.domain.events import (
     DigitPressed,
     EndedBy,
@@ -39,7 +47,7 @@ def at(seconds: float) -> datetime:
 
 def legs_of(command: Command) -> tuple[str, ...]:
     """The legs that a command is about."""
-    if isinstance(command, ReportFirstStage):
+    if isinstance(command, ReportFirstStage | CloseRecording):
         return ()
     if isinstance(command, BridgeLegs):
         return command.leg, command.other
