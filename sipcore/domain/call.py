@@ -215,6 +215,7 @@ class Call(Machine[CallState]):
             disposition=self._disposition if self.ended else None,
             ended_by=self._ended_by if self.ended else None,
             recording_id=self._first.recording_id or self._second.recording_id or self._recording.id,
+            recording_state=None if self._recording.id is None or self.ended else self._recording.state,
             batch_id=self.terms.batch_id,
             direction=self.terms.direction,
         )

@@ -75,7 +75,7 @@ class NoLegCapacityError(Click2CallError):
 
 
 class ShuttingDownError(Click2CallError):
-    """The server is being stopped and takes no new call (HTTP 503)."""
+    """The server is being stopped: it takes no new call, and leaves long work to its next start (HTTP 503)."""
 
     error_id = "shutting_down"
     http_status = 503

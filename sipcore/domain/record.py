@@ -5,7 +5,7 @@ All times are aware datetimes in UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sipcore.domain.causes import Disposition
@@ -58,6 +58,9 @@ class CallRecord:
         ended_by: `dial1`, `dial2`, `request` (hung up through the API), `limit` (`max_call_seconds`), `worker` (died),
             `shutdown`, `error` (ours), or `restart` (found unsettled at a start); None while in progress.
         recording_id: id of the recording, or None.
+        recording_state: where that one stands, or None: there is none. While the call goes on a word of
+            `sipcore.domain.call_recording.RecordingState`, after it one of `sipcore.domain.recording.RecordingEnd`. It
+            is no part of the record: records that differ in it alone are the same.
         batch_id: id of the request for many numbers that it is a part of, or None.
         direction: `outbound`, or `inbound` when a trunk or phone called us.
         legs: those of dial1, then those of dial2; one each, or one for every phone that was rung.
@@ -76,6 +79,7 @@ class CallRecord:
     disposition: Disposition | None = None
     ended_by: str | None = None
     recording_id: str | None = None
+    recording_state: str | None = field(default=None, compare=False)
     batch_id: str | None = None
     direction: str = "outbound"
 

@@ -23,6 +23,15 @@ class RecordingFormat(StrEnum):
     OPUS = "opus"
 
 
+class RecordingEnd(StrEnum):
+    """Where a recording stands once nothing more becomes a part of it; `PENDING`: its file is not made yet."""
+
+    PENDING = "pending"
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    DELETED = "deleted"
+
+
 class Flaw(StrEnum):
     """Why a recording is incomplete."""
 
@@ -60,6 +69,7 @@ class OpenRecording:
         started_at: when its first take began.
         takes: in the order in which they began.
         flaw: why it will be incomplete, as far as is known, or None.
+        closed: whether all its takes were ended in good order, and no more will come.
     """
 
     id: str
@@ -70,6 +80,7 @@ class OpenRecording:
     started_at: datetime
     takes: tuple[Take, ...] = ()
     flaw: Flaw | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +105,23 @@ class Recording:
     octets: int
     flaw: Flaw | None = None
     deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingAlarm:
+    """Something is wrong with a recording that is being made; its call goes on.
+
+    Attributes:
+        recording: what is known of it.
+        reason: what is wrong, for people.
+    """
+
+    recording: OpenRecording
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingReady:
+    """A recording can be fetched."""
+
+    recording: Recording

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
+from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
 
 
@@ -69,6 +70,26 @@ class AgentStore(Protocol):
 
     async def keep_agents(self, memories: Sequence[AgentMemory]) -> None:
         """Write memories over what is kept of the same agents in the same queues."""
+        ...
+
+
+class RecordingStore(Protocol):
+    """Keeps what is known of recordings that are ready. Every method raises `StoreUnavailableError`, as above."""
+
+    async def add_recording(self, recording: Recording) -> None:
+        """Keep one; doing it again changes nothing. A call that has ended without knowing of it knows now."""
+        ...
+
+    async def recording(self, organisation: str, recording_id: str) -> Recording | None:
+        """Read one of the organisation, or None."""
+        ...
+
+    async def recordings_before(self, organisation: str, moment: datetime, limit: int) -> tuple[Recording, ...]:
+        """Read the organisation's oldest ones that began before a moment and are not deleted."""
+        ...
+
+    async def recording_deleted(self, recording_id: str, at: datetime) -> None:
+        """Note that one's audio was deleted."""
         ...
 
 

@@ -13,10 +13,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sipcore.domain.causes import WORKER_DIED, Disposition
 from sipcore.domain.record import CallRecord, LegRecord
+from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
-from sipcore.store.schema import calls, legs, queue_agents
+from sipcore.store.schema import calls, legs, queue_agents, recordings
 
-CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name != "legs")
+CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name not in {"legs", "recording_state"})
 """Fields of a record that are columns of `calls`, by the same names."""
 LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
 """Fields of a leg that are columns of `legs`, by the same names."""
@@ -81,6 +82,15 @@ def _insert_legs_into(dialect: sa.Dialect) -> _PlainInsert:
 
 _OVERWRITE_CALLS = _overwriting(calls)
 _OVERWRITE_AGENTS = _overwriting(queue_agents)
+_OVERWRITE_RECORDINGS = _overwriting(recordings)
+_NAME_RECORDING = (
+    sa.update(calls)
+    .where(calls.c.id == sa.bindparam("of_call"), calls.c.recording_id.is_(None))
+    .values(recording_id=sa.bindparam("recording"))
+)
+_DELETE_RECORDING = (
+    sa.update(recordings).where(recordings.c.id == sa.bindparam("recording")).values(deleted_at=sa.bindparam("at"))
+)
 _DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
 
 
@@ -110,6 +120,19 @@ def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> 
         sa.update(calls).where(unfinished).values(disposition=Disposition.INTERRUPTED, ended_by="restart", ended_at=now)
     )
     return settled.rowcount
+
+
+def add_recordings(connection: sa.Connection, added: Sequence[Recording]) -> None:
+    """Insert recordings, over those that are there, and let the calls that end without knowing of them know."""
+    rows = [asdict(recording) for recording in added]
+    connection.execute(_OVERWRITE_RECORDINGS[connection.dialect.name], rows)
+    connection.execute(_NAME_RECORDING, [{"recording": row["id"], "of_call": row["call_id"]} for row in rows])
+
+
+def delete_recordings(connection: sa.Connection, deleted: Sequence[tuple[str, datetime]]) -> None:
+    """Note of recordings when their audio was deleted."""
+    rows = [{"recording": recording_id, "at": at} for recording_id, at in deleted]
+    connection.execute(_DELETE_RECORDING, rows)
 
 
 def keep_agents(connection: sa.Connection, memories: Sequence[Sequence[AgentMemory]]) -> None:

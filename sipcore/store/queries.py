@@ -14,10 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
+from sipcore.domain.recording import Flaw, Recording, RecordingEnd, RecordingFormat
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store.cursor import PagePosition
 from sipcore.store.operations import CALL_FIELDS, LEG_FIELDS
-from sipcore.store.schema import UtcTime, calls, legs, queue_agents
+from sipcore.store.schema import UtcTime, calls, legs, queue_agents, recordings
 
 Column = sa.ColumnElement
 Condition = sa.ColumnElement[bool]
@@ -75,6 +76,31 @@ def last_dialler(organisation: str, number: str) -> sa.Select[tuple[str]]:
 def every_agent() -> sa.Select[Any]:
     """Select all agents of queues: the fields of an `AgentMemory`."""
     return sa.select(*(queue_agents.c[field.name] for field in fields(AgentMemory)))
+
+
+def one_recording(organisation: str, recording_id: str) -> sa.Select[Any]:
+    """Select a recording by its id: the fields of a `Recording`."""
+    return _recordings().where(recordings.c.organisation == organisation, recordings.c.id == recording_id)
+
+
+def kept_recordings(organisation: str, before: datetime, limit: int) -> sa.Select[Any]:
+    """Select the oldest recordings that began before a moment and are not deleted."""
+    kept = recordings.c.organisation == organisation, recordings.c.deleted_at.is_(None)
+    old = _recordings().where(*kept, recordings.c.started_at < before)
+    return old.order_by(recordings.c.started_at).limit(limit)
+
+
+def _recordings() -> sa.Select[Any]:
+    return sa.select(*(recordings.c[field.name] for field in fields(Recording)))
+
+
+def to_recordings(rows: Iterable[Sequence[Any]]) -> tuple[Recording, ...]:
+    """Build recordings from the rows of one of the two statements above."""
+    found = (dict(zip((field.name for field in fields(Recording)), row, strict=True)) for row in rows)
+    return tuple(
+        Recording(**row | {"format": RecordingFormat(row["format"]), "flaw": row["flaw"] and Flaw(row["flaw"])})
+        for row in found
+    )
 
 
 def to_records(rows: Iterable[Sequence[Any]]) -> tuple[CallRecord, ...]:
@@ -147,15 +173,27 @@ def _newest_of_number(
 
 def _with_legs(page: sa.Select[Any]) -> RecordRows:
     call = page.subquery("call")
+    state = sa.case(
+        (call.c.recording_id.is_(None), sa.null()),
+        (recordings.c.id.is_(None), sa.literal(RecordingEnd.PENDING.value)),
+        (recordings.c.deleted_at.is_not(None), sa.literal(RecordingEnd.DELETED.value)),
+        (recordings.c.flaw.is_not(None), sa.literal(RecordingEnd.INCOMPLETE.value)),
+        else_=sa.literal(RecordingEnd.COMPLETE.value),
+    )
     return (
-        sa.select(*(call.c[name] for name in CALL_FIELDS), *(legs.c[name] for name in LEG_FIELDS))
-        .select_from(call.outerjoin(legs, legs.c.call_id == call.c.id))
+        sa.select(*(call.c[name] for name in CALL_FIELDS), state, *(legs.c[name] for name in LEG_FIELDS))
+        .select_from(
+            call.outerjoin(legs, legs.c.call_id == call.c.id).outerjoin(
+                recordings, recordings.c.id == call.c.recording_id
+            )
+        )
         .order_by(call.c.accepted_at.desc(), call.c.id.desc(), legs.c.position)
     )
 
 
 def _to_record(rows: list[Sequence[Any]]) -> CallRecord:
-    width = len(CALL_FIELDS)
+    names = (*CALL_FIELDS, "recording_state")
+    width = len(names)
     # A call without legs comes as one row whose leg is all NULL.
     of_legs = tuple(LegRecord(*row[width:]) for row in rows if row[width] is not None)
-    return CallRecord(**dict(zip(CALL_FIELDS, rows[0][:width], strict=True)), legs=of_legs)
+    return CallRecord(**dict(zip(names, rows[0][:width], strict=True)), legs=of_legs)

@@ -1,4 +1,4 @@
-"""Call detail records, and what is kept of queues' agents, in the database."""
+"""Call detail records, and what is kept of recordings and of queues' agents, in the database."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ import sqlalchemy as sa
 
 from sipcore.domain.errors import ParameterError, StartUpError, StoreUnavailableError
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
+from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import operations
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database, DatabaseFile
 from sipcore.store.failures import reason_of, unavailable
 from sipcore.store.migrations import upgrade
-from sipcore.store.queries import every_agent, last_dialler, newest_records, one_record, to_memories, to_records
+from sipcore.store.queries import (
+    every_agent,
+    kept_recordings,
+    last_dialler,
+    newest_records,
+    one_record,
+    one_recording,
+    to_memories,
+    to_recordings,
+    to_records,
+)
 from sipcore.store.writer import Writer
 
 BUSY_TIMEOUT_SECONDS = 2.0
@@ -123,6 +134,39 @@ class SqlRecordStore:
             StoreUnavailableError: nothing was written.
         """
         await self._writer.write(operations.keep_agents, memories)
+
+    async def add_recording(self, recording: Recording) -> None:
+        """Keep what is known of a recording that is ready; doing it again changes nothing.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        await self._writer.write(operations.add_recordings, recording)
+
+    async def recording(self, organisation: str, recording_id: str) -> Recording | None:
+        """Read one recording of the organisation, or None.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        found = to_recordings(await self._read(one_recording(organisation, recording_id)))
+        return found[0] if found else None
+
+    async def recordings_before(self, organisation: str, moment: datetime, limit: int) -> tuple[Recording, ...]:
+        """Read the organisation's oldest recordings that began before a moment and are not deleted.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        return to_recordings(await self._read(kept_recordings(organisation, moment, limit)))
+
+    async def recording_deleted(self, recording_id: str, at: datetime) -> None:
+        """Note that a recording's audio was deleted.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        await self._writer.write(operations.delete_recordings, (recording_id, at))
 
     async def ping(self) -> None:
         """Check that the database answers.

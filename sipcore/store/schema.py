@@ -1,6 +1,6 @@
-"""Tables of the call detail records and of the queues' agents, the same on SQLite and PostgreSQL.
+"""Tables of the call detail records, of recordings and of the queues' agents, the same on SQLite and PostgreSQL.
 
-Columns are named as the fields that they hold, of `sipcore.domain.record` and `sipcore.domain.waiting_queue`. A change
+Columns are named as the fields that they hold, of `sipcore.domain.record`, `.recording` and `.waiting_queue`. A change
 here needs a migration (`sipcore/store/migrations/versions`); a test fails when the two differ.
 """
 
@@ -127,6 +127,30 @@ legs = sa.Table(
     sa.Index(None, "organisation", "number", "accepted_at", "call_id"),
 )
 """One row per leg: a `LegRecord`, its call, its place in the call (1 for leg 1), and of its call what finds it."""
+
+recordings = sa.Table(
+    "recordings",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("call_id", sa.String(32), nullable=False),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("owner", sa.String),
+    sa.Column("format", sa.String(8), nullable=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("octets", sa.BigInteger, nullable=False),
+    sa.Column("flaw", sa.String(16)),
+    sa.Column("deleted_at", UtcTime),
+)
+"""One row per recording that is or was ready: a `Recording`."""
+
+sa.Index(
+    "ix_recordings_kept",
+    recordings.c.organisation,
+    recordings.c.started_at,
+    sqlite_where=recordings.c.deleted_at.is_(None),
+    postgresql_where=recordings.c.deleted_at.is_(None),
+)
 
 queue_agents = sa.Table(
     "queue_agents",

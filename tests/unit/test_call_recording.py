@@ -145,7 +145,7 @@ def test_with_a_group_that_may_be_anybodys_recording_waits_for_the_join() -> Non
 
 def test_a_menu_is_not_recorded_and_whom_it_leads_to_is() -> None:
     menu = Ivr("900", "/menu.wav", {"1": "102"})
-    call = call_of(second=IvrParty("menu", menu, Targets().way, ()))
+    call = call_of(second=IvrParty("menu", menu, Targets().way, {}, ()))
     call.start(0)
     commands = call.feed(LegAnswered(ONE), 5)
     commands += press(call, "1", 6)

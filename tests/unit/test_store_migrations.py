@@ -20,13 +20,14 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sipcore.domain.causes import Disposition
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
+from sipcore.domain.recording import Recording
 from sipcore.store import migrations
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import DatabaseFile
 from sipcore.store.migrations import upgrade
 from sipcore.store.queries import last_dialler, newest_records, one_record
 from sipcore.store.records import open_store
-from sipcore.store.schema import calls, legs, metadata
+from sipcore.store.schema import calls, legs, metadata, recordings
 
 MADE_BY_0001 = """
 INSERT INTO calls (id, organisation, user, dial1, dial2, accepted_at)
@@ -166,7 +167,10 @@ async def test_two_programs_that_start_together_make_one_schema(tmp_path, file):
 
 
 def test_the_tables_hold_every_field_of_a_record():
-    assert {column.name for column in calls.columns} == {field.name for field in fields(CallRecord)} - {"legs"}
+    assert {column.name for column in calls.columns} == {
+        field.name for field in fields(CallRecord) if field.compare
+    } - {"legs"}
+    assert {column.name for column in recordings.columns} == {field.name for field in fields(Recording)}
     of_the_call = {"call_id", "position", "organisation", "accepted_at"}
     assert {column.name for column in legs.columns} == {field.name for field in fields(LegRecord)} | of_the_call
 
