@@ -14,11 +14,13 @@ from api.handlers.base import NotFoundHandler
 from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
 from api.handlers.health import HealthHandler, ReadinessHandler
 from api.handlers.queues import QueueAgentHandler, QueueHandler, QueuesHandler
+from api.handlers.recordings import CallRecordingHandler, RecordingHandler
 from api.handlers.records import LiveRecord, RecordHandler, RecordsHandler
 from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
 from sipcore.service.calls import Calls
 from sipcore.service.queue_board import QueueBoard
+from sipcore.service.recording_archive import RecordingArchive
 from sipcore.service.store import RecordStore
 
 SERVER_OPTIONS: Final[dict[str, Any]] = {
@@ -51,6 +53,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     calls: Calls,
     store: RecordStore,
     queues: QueueBoard,
+    recordings: RecordingArchive,
     authenticator: Authenticator,
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
@@ -63,6 +66,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         calls: places calls.
         store: keeps records.
         queues: where callers wait for agents.
+        recordings: what was recorded.
         authenticator: knows who is asking.
         workers_ready: tells whether a worker can take a call now.
         trunk_states: tells how each trunk's registration stands.
@@ -73,6 +77,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     dialup = {"calls": calls, "authenticator": authenticator}
     records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     of_queues = {"authenticator": authenticator, "queues": queues}
+    of_recordings = {"authenticator": authenticator, "recordings": recordings}
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
     return Application(
         [
@@ -83,6 +88,8 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
             Rule(PathMatches(r"/api/v1/queues"), QueuesHandler, of_queues),
             Rule(PathMatches(r"/api/v1/queues/([^/]+)"), QueueHandler, of_queues),
             Rule(PathMatches(r"/api/v1/queues/([^/]+)/agents/([^/]+)/(pause|resume)"), QueueAgentHandler, of_queues),
+            Rule(PathMatches(r"/api/v1/recordings/([^/]+)"), RecordingHandler, of_recordings),
+            Rule(PathMatches(r"/api/v1/calls/([^/]+)/recording/(pause|resume|stop)"), CallRecordingHandler, dialup),
             Rule(PathMatches(r"/healthz"), HealthHandler),
             Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),
         ],

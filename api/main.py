@@ -23,6 +23,7 @@ from config.directory import directory_of
 from config.loader import load
 from config.model import Settings
 from sipcore.audio.library import AudioLibrary
+from sipcore.audio.recordings import RecordingFolder
 from sipcore.audio.spool import Spool, open_spool
 from sipcore.domain.directory import Directory
 from sipcore.domain.errors import SettingsError, StartUpError
@@ -32,6 +33,8 @@ from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.queue_board import QueueBoard
+from sipcore.service.recorder import Recorder
+from sipcore.service.recording_archive import RecordingArchive
 from sipcore.sip.pool import WorkerPool
 from sipcore.sip.starter import PoolSettings
 from sipcore.store.records import SqlRecordStore, open_store
@@ -60,8 +63,9 @@ def serve(config: Path) -> int:
     spool = spool_of(settings)
     library = AudioLibrary(spool.audio)
     settings = load(config, os.environ, library)
+    folder = RecordingFolder.open(spool.recordings, settings.storage.recordings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Server(config, settings, library).run())
+        return runner.run(_Server(config, settings, library, folder).run())
 
 
 def check(config: Path) -> str:
@@ -77,10 +81,11 @@ def check(config: Path) -> str:
 
 
 class _Server:
-    def __init__(self, config: Path, settings: Settings, library: AudioLibrary) -> None:
+    def __init__(self, config: Path, settings: Settings, library: AudioLibrary, folder: RecordingFolder) -> None:
         self._config = config
         self._settings = settings
         self._library = library
+        self._folder = folder
         self._reloading = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
         self._directory = LiveDirectory(directory_of(settings, library))
@@ -111,13 +116,17 @@ class _Server:
         if settled:
             _log.warning("calls of an earlier run settled as interrupted", calls=settled)
         limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
-        engine = CallEngine(pool, store, self._directory, PhoneNumberPlan(), limits)
+        recordings = RecordingArchive(self._folder, store, self._directory)
+        recorder = Recorder(recordings, self._directory)
+        engine = CallEngine(pool, store, self._directory, PhoneNumberPlan(), limits, recorder)
         await engine.queues.start()
+        recordings.start()
         engine.start()
         application = make_application(
             calls=engine,
             store=store,
             queues=engine.queues,
+            recordings=recordings,
             authenticator=Authenticator(self._directory),
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
@@ -136,6 +145,8 @@ class _Server:
         _log.info("stopping", calls=engine.calls_in_progress)
         server.stop()
         await engine.stop()
+        await recorder.stop()
+        await recordings.stop()
         await server.close_all_connections()
 
     def _begin_reload(self, pool: WorkerPool, queues: QueueBoard) -> None:

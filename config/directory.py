@@ -108,6 +108,7 @@ def _organisation(name: str, org: OrganisationSettings, audio: AudioSource) -> O
         calls_per_second=org.calls_per_second,
         prompts=audio.prompts(org.language, org.prompts),
         machine_detection=org.machine_detection.detection,
+        recording=org.recording.rules,
     )
 
 

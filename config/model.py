@@ -13,7 +13,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from config.recording import RecordingSettings
 from config.secret import BearerKey, Database, KeyHash, PasswordHash, Secret
+from config.table import Table
 from config.values import (
     E164,
     AudioFile,
@@ -62,11 +64,7 @@ Seconds = Annotated[int, Field(ge=1, le=604_800)]
 RingSeconds = Annotated[int, Field(ge=1, le=300)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class ServerSettings(_Table):
+class ServerSettings(Table):
     """`[server]`: the HTTP side."""
 
     listen: ListenAddress = ("127.0.0.1", 8080)
@@ -83,7 +81,7 @@ class ServerSettings(_Table):
         return self.listen[1]
 
 
-class StorageSettings(_Table):
+class StorageSettings(Table):
     """`[storage]`: relative paths start at the current working directory."""
 
     database: Database = SecretStr("sqlite:///var/click2call.db")
@@ -91,14 +89,14 @@ class StorageSettings(_Table):
     spool: Folder = Path("var/spool")
 
 
-class LogSettings(_Table):
+class LogSettings(Table):
     """`[log]`."""
 
     format: Literal["console", "json"] = "console"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class SipSettings(_Table):
+class SipSettings(Table):
     """`[sip]`: addresses and worker processes."""
 
     address: OwnAddress = "127.0.0.1"
@@ -127,7 +125,7 @@ class SipSettings(_Table):
         return rtp
 
 
-class TrunkSettings(_Table):
+class TrunkSettings(Table):
     """`[trunks.NAME]`: a SIP trunk or a PBX."""
 
     proxy: PeerAddress
@@ -158,7 +156,7 @@ class TrunkSettings(_Table):
         return self
 
 
-class UserSettings(_Table):
+class UserSettings(Table):
     """`[orgs.ORG.users.NAME]`."""
 
     password: Secret | None = None
@@ -171,7 +169,7 @@ class UserSettings(_Table):
         return self
 
 
-class ApiKeySettings(_Table):
+class ApiKeySettings(Table):
     """`[orgs.ORG.api_keys.NAME]`."""
 
     key: BearerKey | None = None
@@ -191,7 +189,7 @@ class ApiKeySettings(_Table):
         return self.key_hash.get_secret_value().partition(":")[2].lower() if self.key_hash else ""
 
 
-class ExtensionSettings(_Table):
+class ExtensionSettings(Table):
     """`[orgs.ORG.extensions.NUMBER]`: a phone, or a number of the PBX behind the trunk."""
 
     contact: ContactAddress | None = None
@@ -201,13 +199,13 @@ class ExtensionSettings(_Table):
     auto_answer: bool = False
 
 
-class ExternalNumberSettings(_Table):
+class ExternalNumberSettings(Table):
     """`[orgs.ORG.external_numbers."+NUMBER"]`: what is special about an external number."""
 
     confirm: bool = False
 
 
-class RingGroupSettings(_Table):
+class RingGroupSettings(Table):
     """`[orgs.ORG.ring_groups.NUMBER]`."""
 
     members: Annotated[Targets, Field(min_length=1)]
@@ -216,7 +214,7 @@ class RingGroupSettings(_Table):
     total_seconds: Seconds | None = None
 
 
-class QueueSettings(_Table):
+class QueueSettings(Table):
     """`[orgs.ORG.queues.NUMBER]`."""
 
     agents: Annotated[Targets, Field(min_length=1)]
@@ -231,7 +229,7 @@ class QueueSettings(_Table):
     pacing: float = Field(default=1.0, gt=0, le=10, allow_inf_nan=False)
 
 
-class MessageSettings(_Table):
+class MessageSettings(Table):
     """`[orgs.ORG.messages.NUMBER]`: an announcement."""
 
     audio: AudioFile | None = None
@@ -249,7 +247,7 @@ class MessageSettings(_Table):
         return self
 
 
-class IvrSettings(_Table):
+class IvrSettings(Table):
     """`[orgs.ORG.ivrs.NUMBER]`: a menu; `options` maps a key of the phone to the number that it reaches."""
 
     prompt: AudioFile
@@ -260,7 +258,7 @@ class IvrSettings(_Table):
     direct_dial: bool = False
 
 
-class AppSettings(_Table):
+class AppSettings(Table):
     """`[orgs.ORG.apps.NAME]`."""
 
     number: Number
@@ -281,7 +279,7 @@ _LONGEST_DECISION_MS = 4000
 _Silence = Annotated[int, Field(ge=200, le=_LONGEST_DECISION_MS)]
 
 
-class MachineDetectionSettings(_Table):
+class MachineDetectionSettings(Table):
     """`[orgs.ORG.machine_detection]`: whether a machine answered an external number, and what follows then."""
 
     enabled: bool = False
@@ -331,7 +329,7 @@ class InboundSettings(BaseModel):
         return dict(self.__pydantic_extra__)
 
 
-class OrganisationSettings(_Table):
+class OrganisationSettings(Table):
     """`[orgs.NAME]`: a tenant."""
 
     country: Country = "US"
@@ -358,6 +356,7 @@ class OrganisationSettings(_Table):
     ivrs: dict[Number, IvrSettings] = Field(default_factory=dict)
     apps: dict[Name, AppSettings] = Field(default_factory=dict)
     machine_detection: MachineDetectionSettings = Field(default_factory=MachineDetectionSettings)
+    recording: RecordingSettings = Field(default_factory=RecordingSettings)
 
 
 KINDS: dict[str, str] = {
@@ -372,7 +371,7 @@ KINDS: dict[str, str] = {
 are named by it."""
 
 
-class Settings(_Table):
+class Settings(Table):
     """The whole file."""
 
     server: ServerSettings = Field(default_factory=ServerSettings)

@@ -33,6 +33,7 @@ _NUMBER = re.compile(r"[0-9*#]{1,32}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _E164_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _DIGIT = re.compile(r"[0-9*#]")
+_FEATURE_CODE = re.compile(r"(?:[0-9*#]{2,8})?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 _SHAPE = re.compile(r"[0-9x*#]{1,32}")
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -269,6 +270,8 @@ Number = Annotated[str, _matching(_NUMBER, "1 to 32 of the characters 0-9, * and
 Shape = Annotated[str, _matching(_SHAPE, 'the shape of a number such as "1xx": digits, * and #, x for any digit')]
 """What numbers of a PBX look like."""
 Digit = Annotated[str, _matching(_DIGIT, "one of the keys 0-9, * and #")]
+FeatureCode = Annotated[str, _matching(_FEATURE_CODE, "2 to 8 of the keys 0-9, * and #, or nothing")]
+"""Keys that mean something during a call; empty: none do."""
 E164 = Annotated[str, AfterValidator(_e164)]
 E164Prefix = Annotated[str, _matching(_E164_PREFIX, 'the beginning of an E.164 number such as "+1202"')]
 Target = Annotated[str, AfterValidator(_target)]

@@ -103,6 +103,7 @@ def record_as_json(record: CallRecord) -> dict[str, object]:
         "disposition": record.disposition,
         "ended_by": record.ended_by,
         "recording_id": record.recording_id,
+        "recording_state": record.recording_state,
         "batch_id": record.batch_id,
         "direction": record.direction,
         "legs": [_leg_as_json(leg) for leg in record.legs],

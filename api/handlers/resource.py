@@ -59,11 +59,19 @@ class ResourceHandler(Handler):
             self._refuse(error)
             return
         if found is None:
-            self.set_status(http.HTTPStatus.NOT_FOUND)
-            self._problem("there is no such thing in this organisation", error_id="not_found")
-            return
+            self.refuse_unknown()
+        else:
+            await self.show(found)
+
+    async def show(self, found: Any) -> None:
+        """Write what was found, as JSON."""
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(msgspec.json.encode(found))
+
+    def refuse_unknown(self) -> None:
+        """Answer that there is no such thing, and the same about another organisation's."""
+        self.set_status(http.HTTPStatus.NOT_FOUND)
+        self._problem("there is no such thing in this organisation", error_id="not_found")
 
     def write_refusal(self, status: int, reason: str) -> None:
         """Write an error that `answer` has not raised itself."""

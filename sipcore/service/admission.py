@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sipcore.domain.call import Call, CallTerms
+from sipcore.domain.call_recording import CallRecording
 from sipcore.domain.dialplan import NumberPlan, resolve
 from sipcore.domain.directory import Directory, Organisation
 from sipcore.domain.errors import ParameterError
@@ -16,6 +17,8 @@ from sipcore.domain.identity import callers
 from sipcore.domain.incoming import IncomingParty
 from sipcore.domain.parties import PartyMaker, Side, Surroundings
 from sipcore.domain.party import Party
+from sipcore.domain.prompts import Prompt
+from sipcore.domain.recording_policy import Owner, owner_of
 from sipcore.service.calls import DialRequest
 from sipcore.service.group_order import GroupOrder
 
@@ -84,6 +87,7 @@ class Admission:
             ),
             PartyMaker(around, side1).party(first, new_uid()),
             PartyMaker(around, side2).party(second, new_uid()),
+            self._recording(organisation, request.set_cid),
         )
 
     def inside(self, organisation: Organisation, directory: Directory, shown: str | None) -> PartyMaker:
@@ -122,7 +126,14 @@ class Admission:
             prompts=organisation.prompts,
             direction="inbound",
         )
-        return Call(terms, caller, called)
+        return Call(terms, caller, called, self._recording(organisation, None))
+
+    def _recording(self, organisation: Organisation, set_cid: str | None) -> CallRecording:
+        def owner(line1: str, line2: str) -> Owner | None:
+            return owner_of(line1, line2, set_cid, organisation, self._numbers)
+
+        notice = organisation.prompts.get(Prompt.RECORDED_NOTICE)
+        return CallRecording(owner, organisation.recording, [] if notice is None else [notice], new_uid)
 
     def _around(self, organisation: Organisation, directory: Directory) -> Surroundings:
         zone = ZoneInfo(organisation.time_zone)

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from sipcore.domain.call import Call
+from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.commands import (
     AnswerLeg,
     Command,
@@ -22,6 +23,7 @@ from sipcore.domain.commands import (
     PlaceLeg,
     QueueCommand,
     ReportFirstStage,
+    StartRecording,
 )
 from sipcore.domain.dialplan import NumberPlan
 from sipcore.domain.errors import (
@@ -46,6 +48,7 @@ from sipcore.service.limits import Limits
 from sipcore.service.port import SipPort
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.record_keeper import RecordKeeper
+from sipcore.service.recorder import Recorder
 from sipcore.service.step_log import log_step
 from sipcore.service.store import CallStore
 
@@ -88,6 +91,7 @@ class CallEngine:
         directory: organisations and trunks in force.
         numbers: the world's numbering plans.
         settings: limits of every call.
+        recorder: follows what is recorded; without one nothing is.
 
     Attributes:
         queues: where parties wait; it is started before the engine, and told of new settings.
@@ -100,8 +104,10 @@ class CallEngine:
         directory: LiveDirectory,
         numbers: NumberPlan,
         settings: EngineSettings,
+        recorder: Recorder | None = None,
     ) -> None:
         self._port = port
+        self._recorder = recorder
         self._store = store
         self._directory = directory
         lines = LineBoard()
@@ -177,6 +183,18 @@ class CallEngine:
         self._step(live, lambda call, now: call.hang_up("request", now))
         return True
 
+    def change_recording(self, organisation: str, call_id: str, action: RecordingAction) -> CallRecord | None:
+        """Pause, resume or stop the recording of a call; return its record, or None when there is no such call now.
+
+        Raises:
+            NotRecordedError: it is not being recorded.
+        """
+        live = self._calls.get(call_id)
+        if live is None or live.call.terms.organisation != organisation:
+            return None
+        self._step(live, lambda call, _now: call.change_recording(action))
+        return live.record()
+
     def live_record(self, organisation: str, key: str) -> CallRecord | None:
         """Read the record of a call in progress by its id or by a UniqueID of it."""
         live = self._calls.get(key) or self._by_leg.get(key)
@@ -233,6 +251,8 @@ class CallEngine:
             self._arriving[event.leg] = []
             self._spawn_task(self._arrive(event))
             return
+        if self._recorder is not None:
+            self._recorder.feed(event)
         legs = event.legs if isinstance(event, WorkerLost) else (event.leg,)
         for leg in legs:
             if leg in self._arriving:
@@ -306,7 +326,11 @@ class CallEngine:
                 live.tickets.add(command.ticket)
             self.queues.execute(live.call.terms.organisation, command)
         elif isinstance(command, LegCommand):
+            if isinstance(command, StartRecording) and self._recorder is not None:
+                self._recorder.begin(live.call.terms, command)
             self._port.send(live.slots.of(command.leg), command)
+        elif self._recorder is not None:
+            self._recorder.close(command.recording)
 
     def _place(self, live: _LiveCall, command: PlaceLeg) -> None:
         self._by_leg[command.leg] = live
@@ -413,6 +437,8 @@ class CallEngine:
         live.slots.release()
         _log.info("call ended", call=terms.id, disposition=record.disposition, ended_by=record.ended_by)
         self._records.complete(record)
+        if self._recorder is not None:
+            self._recorder.call_ended(terms.id)
         live.over.set_result(None)
         if not self._calls:
             self._idle.set()

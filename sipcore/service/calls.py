@@ -6,7 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import Directory
+from sipcore.domain.record import CallRecord
 
 DEFAULT_RING_SECONDS = 20
 """How long destination 1 rings when the request does not say."""
@@ -63,6 +65,17 @@ class Calls(Protocol):
             NotAllowedError: the destination or the caller identity is not allowed to the organisation.
             LimitReachedError: the organisation is over one of its limits.
             NoLegCapacityError, StoreUnavailableError, ShuttingDownError: nothing was dialled.
+        """
+        ...
+
+    def change_recording(self, organisation: str, call_id: str, action: RecordingAction) -> CallRecord | None:
+        """Pause, resume or stop the recording of a call in progress; doing it again changes nothing.
+
+        Returns:
+            The call's record, or None when the organisation has no call of this id in progress.
+
+        Raises:
+            NotRecordedError: it is not being recorded.
         """
         ...
 

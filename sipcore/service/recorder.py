@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sipcore.domain.call import CallTerms
 from sipcore.domain.commands import StartRecording
 from sipcore.domain.directory import RecordingRules
-from sipcore.domain.events import RecordingFinished
+from sipcore.domain.events import PortEvent, RecordingFinished, WorkerLost
 from sipcore.domain.recording import Flaw, OpenRecording, RecordingAlarm, Take
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.recording_archive import RecordingArchive
@@ -88,25 +88,12 @@ class Recorder:
         if self._watch is None or self._watch.done():
             self._watch = asyncio.get_running_loop().create_task(self._watch_growth())
 
-    def finished(self, event: RecordingFinished) -> None:
-        """Take the end of a take."""
-        for live in tuple(self._live.values()):
-            take = live.running.pop(event.recording, None)
-            if take is not None:
-                missing = time.monotonic() - take.since - event.seconds
-                if missing > _MISSING_SECONDS or not self._files.octets(event.recording):
-                    self._flaw(live, Flaw.AUDIO_MISSING, f"{missing:.1f} s of a leg's audio are missing")
-                self._settle(live)
-
-    def lost(self, legs: tuple[str, ...]) -> None:
-        """Take the loss of a worker: what it has written is all that there is."""
-        for live in tuple(self._live.values()):
-            gone = [take for take, running in live.running.items() if running.leg in legs]
-            for take in gone:
-                del live.running[take]
-            if gone:
-                self._flaw(live, Flaw.WORKER_LOST, "the worker that recorded it has died")
-                self._settle(live)
+    def feed(self, event: PortEvent) -> None:
+        """Take what the SIP port reports."""
+        if isinstance(event, RecordingFinished):
+            self._finished(event)
+        elif isinstance(event, WorkerLost):
+            self._lost(event.legs)
 
     def close(self, recording_id: str) -> None:
         """Nothing more becomes a part of a recording: make it ready when its takes have ended."""
@@ -121,6 +108,25 @@ class Recorder:
         """Close what was recorded of a call."""
         for live in [live for live in self._live.values() if live.recording.call_id == call_id]:
             self.close(live.recording.id)
+
+    def _finished(self, event: RecordingFinished) -> None:
+        for live in tuple(self._live.values()):
+            take = live.running.pop(event.recording, None)
+            if take is not None:
+                missing = time.monotonic() - take.since - event.seconds
+                if missing > _MISSING_SECONDS or not self._files.octets(event.recording):
+                    self._flaw(live, Flaw.AUDIO_MISSING, f"{missing:.1f} s of a leg's audio are missing")
+                self._settle(live)
+
+    def _lost(self, legs: tuple[str, ...]) -> None:
+        """What a worker that died has written is all that there is."""
+        for live in tuple(self._live.values()):
+            gone = [take for take, running in live.running.items() if running.leg in legs]
+            for take in gone:
+                del live.running[take]
+            if gone:
+                self._flaw(live, Flaw.WORKER_LOST, "the worker that recorded it has died")
+                self._settle(live)
 
     async def _watch_growth(self) -> None:
         """Raise the alarm when a take does not grow: a recorder tells nobody that its disk is full."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,14 +19,18 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from api.application import SERVER_OPTIONS, make_application
+from sipcore.audio.recordings import RecordingFolder
+from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import ApiKey, Directory, HuntStrategy, Organisation, Queue, User
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
+from sipcore.domain.recording import Recording
 from sipcore.domain.registration import RegistrationState, TrunkState
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.service.authentication import Authenticator
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
 from sipcore.service.queue_board import QueueBoard
+from sipcore.service.recording_archive import RecordingArchive
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 KEY = "c2c_0123456789abcdef"
@@ -40,6 +46,8 @@ class ScriptedCalls:
         self.fail_reason: str | None = None
         self.first_stages: list[asyncio.Future[str | None]] = []
         self.arrived = asyncio.Event()
+        self.recorded: dict[tuple[str, str], CallRecord] = {}
+        self.recording_changes: list[RecordingAction] = []
 
     async def dial(self, request: DialRequest) -> AcceptedCall:
         self.dialled.append(request)
@@ -52,6 +60,14 @@ class ScriptedCalls:
         self.arrived.set()
         return AcceptedCall("r1", "uid-1", "uid-2", first_stage, asyncio.get_running_loop().create_future())
 
+    def change_recording(self, organisation: str, call_id: str, action: RecordingAction) -> CallRecord | None:
+        if self.error is not None:
+            raise self.error
+        record = self.recorded.get((organisation, call_id))
+        if record is not None:
+            self.recording_changes.append(action)
+        return record
+
 
 class MemoryStore:
     """Hands out what a test puts in, and remembers what it was asked."""
@@ -61,6 +77,7 @@ class MemoryStore:
         self.asked: list[tuple[str, RecordFilter, str | None]] = []
         self.error: Exception | None = None
         self.next: str | None = None
+        self.recordings: dict[str, Recording] = {}
         self.memories: list[AgentMemory] = []
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
@@ -81,6 +98,13 @@ class MemoryStore:
     async def keep_agents(self, memories: Sequence[AgentMemory]) -> None:
         self.memories += memories
 
+    async def recording(self, organisation: str, recording_id: str) -> Recording | None:
+        found = self.recordings.get(recording_id)
+        return found if found is not None and found.organisation == organisation else None
+
+    async def recording_deleted(self, recording_id: str, at: datetime) -> None:
+        self.recordings[recording_id] = replace(self.recordings[recording_id], deleted_at=at)
+
     async def ping(self) -> None:
         if self.error is not None:
             raise self.error
@@ -96,6 +120,7 @@ class Site:
     client: AsyncHTTPClient
     logged: list[Any]
     queues: QueueBoard
+    recordings: RecordingArchive
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
     trunks: list[TrunkState] = field(default_factory=list)
@@ -148,18 +173,20 @@ def bearer_key() -> str:
 
 
 @pytest.fixture
-async def site(directory: Directory):
+async def site(directory: Directory, tmp_path: Path):
     told: list[object] = []
     calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
     queues = QueueBoard(live, LineBoard(), store, told.append)
     await queues.start()
+    recordings = RecordingArchive(RecordingFolder.open(tmp_path, tmp_path / "kept"), store, live)
     with structlog.testing.capture_logs() as logged:
-        site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues)
+        site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues, recordings)
         site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
         application = make_application(
             calls=calls,
             store=store,
             queues=queues,
+            recordings=recordings,
             authenticator=Authenticator(live, hasher=CHEAP),
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,

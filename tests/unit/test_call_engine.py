@@ -90,10 +90,10 @@ class MemoryStore:
 class Site:
     """A running engine and what is around it."""
 
-    def __init__(self, port, organisations, settings):
+    def __init__(self, port, organisations, settings, recorder=None):
         self.port, self.store = port, MemoryStore(port)
         self.directory = LiveDirectory(directory_with(*organisations))
-        self.engine = CallEngine(port, self.store, self.directory, PhoneNumberPlan(), settings)
+        self.engine = CallEngine(port, self.store, self.directory, PhoneNumberPlan(), settings, recorder)
 
     async def dial(self, dial1=AGENT, dial2=CUSTOMER, **more):
         return await self.engine.dial(DialRequest("acme", "alice", dial1, dial2, **more))
