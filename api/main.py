@@ -102,7 +102,7 @@ class _Server:
             where = f"{settings.server.listen_host}:{settings.server.listen_port}"
             raise StartUpError(f"cannot listen on {where}: {error.strerror or error}") from error
         store = await open_store(settings.storage.database.get_secret_value())
-        pool = WorkerPool(pool_settings(settings))
+        pool = WorkerPool(pool_settings(settings, self._folder.takes))
         try:
             await pool.start(self._directory.current)
             await self._serve(store, pool, sockets)
@@ -210,8 +210,12 @@ def spool_of(settings: Settings) -> Spool:
     return spool
 
 
-def pool_settings(settings: Settings) -> PoolSettings:
+def pool_settings(settings: Settings, takes: Path) -> PoolSettings:
     """Make the worker pool's settings.
+
+    Args:
+        settings: of the server.
+        takes: where workers write what they record.
 
     Raises:
         StartUpError: the user that workers become does not exist.
@@ -227,4 +231,5 @@ def pool_settings(settings: Settings) -> PoolSettings:
         allowed_peers=tuple(str(network) for network in sip.allowed_peers),
         uid=uid,
         gid=gid,
+        recordings=str(takes),
     )
