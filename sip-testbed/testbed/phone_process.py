@@ -348,7 +348,12 @@ class PhoneProcess:
             return
         operation = pj.CallOpParam(True)
         operation.statusCode = code
-        call.answer(operation)
+        try:
+            call.answer(operation)
+        except pj.Error:
+            # Cancelled just now, which the call's end will tell.
+            if call.isActive():
+                raise
 
     def _chosen(self, number: int | None) -> list[_Call]:
         found = [c for c in self._calls.values() if not c.ended and number in (None, c.number)]
