@@ -205,6 +205,22 @@ def test_a_leg_of_ours_in_the_slot_of_one_that_came_in_is_not_taken_for_it(worke
             call_in(worker, phone)
 
 
+def test_an_expected_link_gets_in_by_its_call_id_alone_and_is_answered_at_once(
+    worker: DrivenWorker, peer: RawPeer
+) -> None:
+    worker.send(wire.AllowIncoming(-1), wire.ExpectLink("link-1"))
+    worker.wait(wire.LinkExpected, leg="link-1")
+    assert peer.final(peer.request("INVITE", worker.port, sdp=offer(4000))) == 404
+    peer.request("INVITE", worker.port, call_id="link-1", sdp=offer(4000))
+    answer = peer.receive("SIP/2.0 200", "link-1")
+    peer.acknowledge(answer, worker.port)
+    worker.wait(LegAnswered, leg="link-1")
+    worker.send(wire.AllowIncoming(1))
+    worker.wait(wire.LegOffered, leg=peer.request("INVITE", worker.port))
+    assert peer.final(peer.request("INVITE", worker.port)) == 503
+    assert len(worker.told(wire.LegOffered)) == 1
+
+
 def test_a_call_id_that_is_in_use_is_refused(worker: DrivenWorker, phone: Phone, peer: RawPeer) -> None:
     leg = worker.place_answered("101", phone.port)
     peer.request("INVITE", worker.port, call_id=leg)

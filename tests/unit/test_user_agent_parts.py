@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from sipcore.domain.directory import SipHost
 from sipcore.sip.user_agent.accounts import sip_uri
 from sipcore.sip.user_agent.later import Later
-from sipcore.sip.user_agent.messages import contacts_of, is_same_trunk, parties_of, q850_cause_of
+from sipcore.sip.user_agent.messages import (
+    audio_lines_of,
+    call_id_of,
+    contacts_of,
+    is_same_trunk,
+    parties_of,
+    q850_cause_of,
+)
 
 TRUNK = SipHost("trunk.example", 5070)
 ADDRESS = "192.0.2.7"
@@ -209,6 +216,35 @@ def test_the_number_of_an_invite_is_a_plain_user_part_or_nothing(uri, number):
 )
 def test_the_caller_of_an_invite_is_asserted_or_comes_from_the_from_header(headers, caller):
     assert parties_of(f"INVITE sip:700@x SIP/2.0\r\n{headers}\r\n\r\n").caller == caller
+
+
+@pytest.mark.parametrize(
+    ("headers", "call_id"),
+    [
+        ("Call-ID: a@b", "a@b"),
+        ("i:\r\n\ta", "a"),
+        ("Call-ID: a\r\nCall-ID: a", ""),
+        ("Call-ID: a b", ""),
+        ("Call-ID: \u00e4", ""),
+        (f"Call-ID: {'c' * 255}", "c" * 255),
+        (f"Call-ID: {'c' * 256}", ""),
+        ("To: a", ""),
+    ],
+)
+def test_a_call_id_is_one_plain_text_or_none(headers, call_id):
+    assert call_id_of(f"INVITE sip:700@x SIP/2.0\r\n{headers}\r\n\r\nCall-ID: z") == call_id
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_the_audio_streams_of_an_offer_are_counted_however_its_lines_end(end):
+    lines = [
+        "v=0",
+        "m=audio 4000 RTP/AVP 0",
+        "m=video 4002 RTP/AVP 31",
+        "M=Audio 4004 RTP/SAVP 0",
+        "m=audio 0 RTP/AVP 0",
+    ]
+    assert audio_lines_of("INVITE sip:700@x SIP/2.0\r\n\r\n" + end.join(lines)) == 2
 
 
 @given(st.text())

@@ -7,20 +7,22 @@ of handles is aborted. So a PJSIP module of our own stands before it and answers
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
+from collections.abc import Callable
 
 from sipcore.sip.user_agent import library
+from sipcore.sip.user_agent.messages import audio_lines_of, call_id_of
 
+_BAD_REQUEST = 400
 _NOT_FOUND = 404
+_MERGED = 482
 _NOT_ACCEPTABLE = 488
 _SERVICE_UNAVAILABLE = 503
 _HANDLE_SECONDS = 0.6
 """A closed media socket keeps its I/O handle for 500 ms in pjlib's select queue."""
 _STREAMS_IN_HANDLES = 20
 """Audio streams, living or ended within `_HANDLE_SECONDS`, beside which another may come in: 40 of 64 I/O handles."""
-_AUDIO_LINE = re.compile(rb"(?:^|[\r\n])[ \t]*m[ \t]*=[ \t]*audio[ \t]+(?!0[ \t])", re.IGNORECASE)
 _MAX_AUDIO_LINES = 2
 """The library opens sockets for each audio line of an offer. Two are one stream with and without encryption."""
 
@@ -28,24 +30,30 @@ _MAX_AUDIO_LINES = 2
 class Admission:
     """Lets INVITEs in, as many as may be.
 
+    Args:
+        is_known: tells whether there is a leg of this Call-ID.
+
     Attributes:
-        legs: how many calls that came in there may be at once; -1: none is wanted at all.
-        links: Call-IDs of INVITEs that are expected from other workers, and let in before all others. Which INVITE it
-            is can be told only once it is in, so until it has come others get in too; the parent refuses those.
+        legs: how many calls that came in there may be at once, links left out; -1: none is wanted at all.
+        links: Call-IDs of INVITEs that are expected from other workers, and have slots of their own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_known: Callable[[str], bool]) -> None:
         self.legs = -1
         self.links: set[str] = set()
+        self._is_known = is_known
         self._max_calls = library.max_legs()
         self._streams: dict[int, int] = {}
+        self._links_in: set[int] = set()
         self._offered = 1
         self._ended: deque[float] = deque()
         library.answer_invites(self._refusal)
 
-    def note_incoming(self, call_id: int) -> None:
+    def note_incoming(self, call_id: int, *, link: bool) -> None:
         """Count the call that was let in just now, by the library's number of it, for as long as it occupies a slot."""
         self._streams[call_id] = self._offered
+        if link:
+            self._links_in.add(call_id)
 
     def note_end(self, call_id: int) -> None:
         """Take note that a call, whoever placed it, has given its media sockets back."""
@@ -55,19 +63,29 @@ class Admission:
         """Forget the calls whose numbers may be given to others now; return the numbers that are in use."""
         calls = library.open_call_ids()
         self._streams = {call_id: streams for call_id, streams in self._streams.items() if call_id in calls}
+        self._links_in &= calls
         return calls
 
-    def _refusal(self, sdp: bytes) -> int | None:
+    def _refusal(self, invite: str) -> int | None:
         """Tell the status that a new INVITE gets at once, or None to let it in."""
-        if self.legs < 0 and not self.links:
+        call_id = call_id_of(invite)
+        is_link = call_id in self.links
+        if self.legs < 0 and not is_link:
             return _NOT_FOUND
+        if not call_id:
+            return _BAD_REQUEST
+        if self._is_known(call_id):
+            return _MERGED
         # Without an offer the library makes one, of one stream.
-        self._offered = len(_AUDIO_LINE.findall(sdp)) or 1
+        self._offered = audio_lines_of(invite) or 1
         if self._offered > _MAX_AUDIO_LINES:
             return _NOT_ACCEPTABLE
+        return None if self._has_room(is_link=is_link) else _SERVICE_UNAVAILABLE
+
+    def _has_room(self, *, is_link: bool) -> bool:
         while self._ended and self._ended[0] < time.monotonic() - _HANDLE_SECONDS:
             self._ended.popleft()
         calls = self.forget_ended()
-        has_slot = (len(self._streams) < self.legs or bool(self.links)) and len(calls) < self._max_calls
         streams = len(calls - self._streams.keys()) + sum(self._streams.values()) + len(self._ended)
-        return None if has_slot and streams < _STREAMS_IN_HANDLES else _SERVICE_UNAVAILABLE
+        may_come = is_link or len(self._streams) - len(self._links_in) < self.legs
+        return may_come and len(calls) < self._max_calls and streams < _STREAMS_IN_HANDLES

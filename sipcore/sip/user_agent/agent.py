@@ -55,7 +55,6 @@ from sipcore.sip.wire import (
 )
 
 _FORBIDDEN = 403
-_MERGED = 482
 _REQUEST_TERMINATED = 487
 _SERVICE_UNAVAILABLE = 503
 _NO_CALL = pj.PJSUA_INVALID_ID
@@ -94,7 +93,7 @@ class UserAgent:
         self._peers = frozenset(settings.peers)
         self._placed_to: set[str] = set()
         self.later = Later()
-        self._admission = Admission()
+        self._admission = Admission(self._is_known)
         self._accounts = Accounts(settings, send, self._take_incoming, self._account_in_use)
         self._mixer = Mixer(self._endpoint)
         self._playing = Playing(self._legs, self._mixer, self.later, send)
@@ -316,21 +315,18 @@ class UserAgent:
         """Make a leg of a call that comes in; one without an object when this returns is answered with 500."""
         offer = Offer.of(prm)
         leg = IncomingLeg(account, offer, self, prm.callId)
-        self._admission.note_incoming(prm.callId)
-        if offer.call_id in self._admission.links:
+        is_link = offer.call_id in self._admission.links
+        self._admission.note_incoming(prm.callId, link=is_link)
+        if is_link:
             self._take_link(leg, offer)
-            return
-        refusal = offer.refusal or (0 if account.serves(offer.address) else _FORBIDDEN)
-        if offer.call_id in self._legs or offer.call_id in self._ending:
-            refusal = _MERGED
-        if refusal:
-            # Done inside the callback it would abort the process.
+        elif account.serves(offer.address):
+            self._legs[leg.uid] = leg
+            self._send(LegOffered(leg.uid, *offer.parties, offer.address, offer.port))
+            self._send(DialogNoted(leg.uid, offer.text))
+        else:
             self._refused.add(leg)
-            self.later.add(partial(self._refuse, leg, refusal))
-            return
-        self._legs[leg.uid] = leg
-        self._send(LegOffered(leg.uid, *offer.parties, offer.address, offer.port))
-        self._send(DialogNoted(leg.uid, offer.text))
+            # Done inside the callback it would abort the process.
+            self.later.add(partial(self._refuse, leg, _FORBIDDEN))
 
     def _take_link(self, leg: IncomingLeg, offer: Offer) -> None:
         self._admission.links.discard(leg.uid)
@@ -344,6 +340,9 @@ class UserAgent:
         except pj.Error:
             # It is over already, which its own end tells as well.
             return
+
+    def _is_known(self, uid: str) -> bool:
+        return uid in self._legs or uid in self._ending
 
     def _account_in_use(self, account_id: int) -> bool:
         return any(leg.account_id == account_id for leg in self._legs.values())

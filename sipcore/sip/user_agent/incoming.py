@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,11 +9,9 @@ import pjsua2 as pj
 
 from sipcore.sip.user_agent.leg import Leg, LegHost
 from sipcore.sip.user_agent.library import text_of
-from sipcore.sip.user_agent.messages import Parties, header_values, parties_of
+from sipcore.sip.user_agent.messages import Parties, call_id_of, parties_of
 
-_BAD_REQUEST = 400
 _TEMPORARILY_UNAVAILABLE = 480
-_CALL_ID = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +36,7 @@ class Offer:
         """Read what the callback of the library is given, which lives no longer than that."""
         text = text_of(prm.rdata.wholeMsg)
         address, _, port = prm.rdata.srcAddress.rpartition(":")
-        return cls(text, "".join(header_values(text, "Call-ID", "i")), parties_of(text), address, int(port))
-
-    @property
-    def refusal(self) -> int:
-        """Status code with which it is refused for what it is, or 0."""
-        return 0 if _CALL_ID.fullmatch(self.call_id) else _BAD_REQUEST
+        return cls(text, call_id_of(text), parties_of(text), address, int(port))
 
 
 class IncomingLeg(Leg):

@@ -12,7 +12,7 @@ _C = ctypes.CDLL(pj._pjsua2.__file__)  # noqa: SLF001 - the extension module is 
 _C.pjsua_get_pjsip_endpt.restype = ctypes.c_void_p
 _C.pjsip_endpt_register_module.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
 _C.pjsip_rx_data_get_info.argtypes = [ctypes.c_void_p]
-_C.pjsip_rx_data_get_info.restype = ctypes.c_char_p
+_C.pjsip_rx_data_get_info.restype = ctypes.c_void_p
 _C.pjsip_endpt_respond_stateless.argtypes = [
     ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
 ]  # fmt: skip
@@ -101,6 +101,18 @@ class _Text(ctypes.Structure):
     _fields_ = (("ptr", ctypes.c_void_p), ("slen", ctypes.c_ssize_t))
 
 
+class _Received(ctypes.Structure):
+    """pjsip_rx_data, as far as needed: a message that was received."""
+
+    _fields_ = (
+        ("transport_and_packet", ctypes.c_byte * 4424),
+        ("text", ctypes.c_void_p),
+        ("length", ctypes.c_int),
+        ("parsed", ctypes.c_void_p),
+        ("info", ctypes.c_void_p),
+    )
+
+
 _OnRequest = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
 
@@ -125,8 +137,6 @@ class _Module(ctypes.Structure):
     )
 
 
-_C.pjsip_rdata_get_sdp_info.argtypes = [ctypes.c_void_p]
-_C.pjsip_rdata_get_sdp_info.restype = ctypes.POINTER(_Text)
 _BEFORE_CALLS = 40
 """After the layers of transactions (16) and dialogs (32), which keep to themselves what was sent again and what belongs
 to a dialog; before the calls' own usage (48) and pjsua (64)."""
@@ -134,11 +144,11 @@ _modules: list[tuple[_Module, Any]] = []
 """The library keeps pointers to them."""
 
 
-def answer_invites(refusal: Callable[[bytes], int | None]) -> None:
+def answer_invites(refusal: Callable[[str], int | None]) -> None:
     """Answer INVITEs outside of dialogs before pjsua sees them, without a transaction.
 
     Args:
-        refusal: asked at each, with its SDP; returns the status code to answer with, or None to let it in.
+        refusal: asked at each, with its text; returns the status code to answer with, or None to let it in.
 
     Raises:
         RuntimeError: the library does not take the module.
@@ -146,11 +156,10 @@ def answer_invites(refusal: Callable[[bytes], int | None]) -> None:
     endpoint = _C.pjsua_get_pjsip_endpt()
 
     def take(request: int) -> int:
-        if not _C.pjsip_rx_data_get_info(request).startswith(b"Request msg INVITE/"):
+        info = _C.pjsip_rx_data_get_info(request)
+        if not ctypes.string_at(info).startswith(b"Request msg INVITE/"):
             return 0
-        # The body is the first part of the structure, whatever follows in it.
-        body = _C.pjsip_rdata_get_sdp_info(request).contents
-        code = refusal(ctypes.string_at(body.ptr, body.slen) if body.ptr else b"")
+        code = refusal(_text_of_request(request, info))
         if code is not None:
             _C.pjsip_endpt_respond_stateless(endpoint, request, code, None, None, None)
         return int(code is not None)
@@ -162,3 +171,11 @@ def answer_invites(refusal: Callable[[bytes], int | None]) -> None:
     status = _C.pjsip_endpt_register_module(endpoint, ctypes.byref(module))
     if status != 0:
         raise RuntimeError(f"PJSIP takes no further module: status {status}")
+
+
+def _text_of_request(request: int, info: int) -> str:
+    """Return a message as it came, or nothing when it cannot be found, which is no message to let in."""
+    received = _Received.from_address(request)
+    # The library keeps what it has told of the message: found where it should be, the rest is there too.
+    found = ctypes.string_at(received.text, received.length) if received.info == info else b""
+    return found.decode("utf-8", "replace")

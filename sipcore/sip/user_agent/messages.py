@@ -15,6 +15,8 @@ from sipcore.domain.directory import SipHost
 _Q850 = re.compile(r"\bQ\.850\s*;.*?\bcause\s*=\s*(\d{1,3})", re.IGNORECASE)
 _URI_USER = re.compile(r"sips?:([^@;:?<>\s]*)[^@<>\s]*@|tel:([^;<>\s]*)", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_CALL_ID = re.compile(r"[\x21-\x7e]{1,255}")
+_AUDIO_LINE = re.compile(r"(?:^|[\r\n])[ \t]*m[ \t]*=[ \t]*audio[ \t]+(?!0[ \t])", re.IGNORECASE)
 _PLAIN_USER = re.compile(r"[0-9A-Za-z*#+._-]{1,64}")
 
 
@@ -41,6 +43,17 @@ def header_values(message: str, *names: str) -> list[str]:
 def contacts_of(answer: str) -> list[str]:
     """Return the values of a response's Contact headers."""
     return header_values(answer, "Contact", "m")
+
+
+def call_id_of(message: str) -> str:
+    """Return the Call-ID when there is just one, of printable characters, and not too long; else nothing."""
+    values = header_values(message, "Call-ID", "i")
+    return values[0] if len(values) == 1 and _CALL_ID.fullmatch(values[0]) else ""
+
+
+def audio_lines_of(message: str) -> int:
+    """Count the audio streams of an offer, those that it switches off (port 0) left out."""
+    return len(_AUDIO_LINE.findall(message))
 
 
 def q850_cause_of(message: str) -> int | None:
