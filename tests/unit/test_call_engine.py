@@ -90,8 +90,8 @@ class MemoryStore:
 class Site:
     """A running engine and what is around it."""
 
-    def __init__(self, port, organisations, settings, recorder=None):
-        self.port, self.store = port, MemoryStore(port)
+    def __init__(self, port, organisations, settings, recorder=None, *, store=None):
+        self.port, self.store = port, store or MemoryStore(port)
         self.directory = LiveDirectory(directory_with(*organisations))
         self.engine = CallEngine(port, self.store, self.directory, PhoneNumberPlan(), settings, recorder)
 
