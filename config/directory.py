@@ -20,6 +20,7 @@ from config.model import (
     UserSettings,
 )
 from config.origin import AudioSource
+from config.values import is_e164
 from sipcore.domain.directory import (
     Announcement,
     ApiKey,
@@ -89,7 +90,10 @@ def _organisation(name: str, org: OrganisationSettings, audio: AudioSource) -> O
         ident=_plain(org.ident),
         users={user_name: _user(user_name, user) for user_name, user in org.users.items()},
         api_keys={key_name: ApiKey(key_name, api_key.digest) for key_name, api_key in org.api_keys.items()},
-        extensions={number: _extension(number, extension) for number, extension in org.extensions.items()},
+        extensions={
+            **_at_the_pbx(org),
+            **{number: _extension(number, extension) for number, extension in org.extensions.items()},
+        },
         external_numbers={
             number: ExternalNumber(number, external.confirm) for number, external in org.external_numbers.items()
         },
@@ -160,6 +164,15 @@ def _ivr(number: str, ivr: IvrSettings, audio: AudioSource) -> Ivr:
 
 def _app(name: str, app: AppSettings, audio: AudioSource) -> App:
     return App(name, app.number, app.kind, _ready(app.audio, audio), app.max_seconds)
+
+
+def _at_the_pbx(org: OrganisationSettings) -> dict[str, Extension]:
+    """Make the extensions that only ring groups and queues name: numbers of the PBX behind the trunk."""
+    if org.trunk is None:
+        return {}
+    named = {number for group in org.ring_groups.values() for number in group.members}
+    named |= {number for queue in org.queues.values() for number in queue.agents}
+    return {number: Extension(number) for number in named - org.ring_groups.keys() if not is_e164(number)}
 
 
 def _user(name: str, user: UserSettings) -> User:

@@ -244,6 +244,8 @@ class MessageSettings(Table):
             raise refused("expected exactly one of `audio` and `text`")
         if self.key is not None and self.then is None:
             raise refused("expected `then` beside `key`: the number that the key reaches")
+        if self.then is not None and self.key is None:
+            raise refused("expected `key` beside `then`: the key that reaches it")
         return self
 
 

@@ -1,4 +1,4 @@
-"""What one table of the settings says about another: references, numbers given twice, loops of ring groups.
+"""What one table of the settings says about another: references, and numbers given twice.
 
 The checks read the parsed TOML, not the model, and look only at what has the right shape: so they find everything in
 one pass even where the model refuses some other key.
@@ -6,7 +6,6 @@ one pass even where the model refuses some other key.
 
 from __future__ import annotations
 
-import graphlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,11 @@ from typing import Any
 
 from config.lines import KeyPath
 from config.model import KINDS
+from config.nesting import nesting_problems
 from config.problems import Problem, path_text, shown
+from config.raw import table_of, tables_in, texts_in
 from config.values import is_e164
+from sipcore.domain.dialplan import has_shape
 
 _NUMBER = re.compile(r"[0-9*#]{1,32}")
 _PHONES = ("extension",)
@@ -28,30 +30,16 @@ def reference_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     Args:
         raw: the settings as `tomllib` reads them.
     """
-    trunks = _tables(raw, "trunks")
+    trunks = tables_in(raw, "trunks")
     inbound: dict[str, KeyPath] = {}
-    for name, table in _tables(raw, "orgs").items():
+    for name, table in tables_in(raw, "orgs").items():
         organisation = _Organisation(("orgs", name), table)
         yield from organisation.numbers_given_twice()
         yield from organisation.missing_trunks(trunks)
         yield from organisation.dead_references()
         yield from organisation.missing_announcement()
-        yield from organisation.group_loops()
+        yield from nesting_problems(("orgs", name), table)
         yield from organisation.inbound_of_others(inbound)
-
-
-def _table(value: Any, key: str) -> dict[str, Any]:
-    inner = value.get(key)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _tables(value: Any, key: str) -> dict[str, dict[str, Any]]:
-    return {name: entry for name, entry in _table(value, key).items() if isinstance(entry, dict)}
-
-
-def _texts(value: Any) -> Iterator[tuple[int, str]]:
-    if isinstance(value, list):
-        yield from ((index, entry) for index, entry in enumerate(value) if isinstance(entry, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +57,11 @@ class _Organisation:
         self._table = table
         self._given = tuple(self._numbers())
         self._kinds = {given.number: given.kind for given in self._given}
+        self._shapes = tuple(shape for _, shape in texts_in(table.get("internal_numbers")))
 
     def _numbers(self) -> Iterator[_Given]:
         for key, kind in KINDS.items():
-            for name, entry in _table(self._table, key).items():
+            for name, entry in table_of(self._table, key).items():
                 if key != "apps":
                     yield _Given(name, kind, (*self._path, key, name))
                 elif isinstance(entry, dict) and isinstance(number := entry.get("number"), str):
@@ -92,7 +81,10 @@ class _Organisation:
             known = ", ".join(trunks) or "none"
             yield Problem((*self._path, "trunk"), f"expected the name of a trunk ({known}), got {shown(trunk)}")
         if trunk is None:
-            for number, extension in _tables(self._table, "extensions").items():
+            if self._shapes:
+                text = "expected the key `trunk` beside it, got nothing: numbers of a PBX are reached through it"
+                yield Problem((*self._path, "internal_numbers"), text)
+            for number, extension in tables_in(self._table, "extensions").items():
                 if "contact" not in extension:
                     text = "expected the key `contact`, got nothing: the organisation has no trunk to reach it through"
                     yield Problem((*self._path, "extensions", number), text)
@@ -107,6 +99,8 @@ class _Organisation:
             if is_e164(target) or _NUMBER.fullmatch(target) is None:
                 continue
             kind = self._kinds.get(target)
+            if kind is None and any(has_shape(target, shape) for shape in self._shapes):
+                continue  # the PBX behind the trunk knows what is there
             if kind is None and kinds != everything and "trunk" in self._table:
                 continue  # a number of the PBX behind the trunk, like an extension without a contact
             if kind is None:
@@ -118,56 +112,35 @@ class _Organisation:
                 yield Problem(path, f"expected {what} or E.164 number, got {shown(target)}, {_article(kind)}")
 
     def _array(self, tables: str, key: str, kinds: tuple[str, ...]) -> Iterator[tuple[KeyPath, str, tuple[str, ...]]]:
-        for number, table in _tables(self._table, tables).items():
-            for index, target in _texts(table.get(key)):
+        for number, table in tables_in(self._table, tables).items():
+            for index, target in texts_in(table.get(key)):
                 yield (*self._path, tables, number, key, index), target, kinds
 
     def _single_targets(self) -> Iterator[tuple[KeyPath, str]]:
-        tables = [((*self._path, "inbound"), _table(self._table, "inbound"))]
-        for number, queue in _tables(self._table, "queues").items():
-            tables.append(((*self._path, "queues", number), {"then": queue.get("then")}))
-        for number, message in _tables(self._table, "messages").items():
-            tables.append(((*self._path, "messages", number), {"then": message.get("then")}))
-        for number, ivr in _tables(self._table, "ivrs").items():
-            tables.append(((*self._path, "ivrs", number, "options"), _table(ivr, "options")))
-        for path, table in tables:
-            yield from (((*path, key), target) for key, target in table.items() if isinstance(target, str))
+        places = [((*self._path, "inbound"), table_of(self._table, "inbound"))]
+        for kind in ("queues", "messages"):
+            for number, entry in tables_in(self._table, kind).items():
+                places.append(((*self._path, kind, number), {"then": entry.get("then")}))
+        for number, ivr in tables_in(self._table, "ivrs").items():
+            places.append(((*self._path, "ivrs", number, "options"), table_of(ivr, "options")))
+        for path, targets in places:
+            yield from (((*path, key), target) for key, target in targets.items() if isinstance(target, str))
 
     def missing_announcement(self) -> Iterator[Problem]:
         """Find that what is to be played to answering machines is no announcement."""
-        number = _table(self._table, "machine_detection").get("announcement")
+        number = table_of(self._table, "machine_detection").get("announcement")
         if isinstance(number, str) and _NUMBER.fullmatch(number) and self._kinds.get(number) != "announcement":
-            known = ", ".join(_table(self._table, "messages")) or "none"
+            known = ", ".join(table_of(self._table, "messages")) or "none"
             path = (*self._path, "machine_detection", "announcement")
             yield Problem(path, f"expected the number of an announcement ({known}), got {shown(number)}")
 
-    def group_loops(self) -> Iterator[Problem]:
-        groups = _tables(self._table, "ring_groups")
-        members = {
-            number: {target for _, target in _texts(group.get("members")) if target in groups}
-            for number, group in groups.items()
-        }
-        while loop := _loop(members):
-            text = f"expected no loop of ring groups, got {' > '.join(loop)}"
-            yield Problem((*self._path, "ring_groups", loop[0], "members"), text)
-            members[loop[0]].remove(loop[1])
-
     def inbound_of_others(self, seen: dict[str, KeyPath]) -> Iterator[Problem]:
         """Find external numbers that another organisation has taken; `seen` collects them."""
-        for number in _table(self._table, "inbound"):
+        for number in filter(is_e164, table_of(self._table, "inbound")):
             path = (*self._path, "inbound", number)
             other = seen.setdefault(number, path)
             if other != path:
                 yield Problem(path, f"expected a number of its own, got {shown(number)}, which {path_text(other)} has")
-
-
-def _loop(members: Mapping[str, set[str]]) -> list[str]:
-    """Return one loop, from a group over its members back to it, or nothing."""
-    try:
-        graphlib.TopologicalSorter(members).prepare()
-    except graphlib.CycleError as error:
-        return list(reversed(error.args[1]))  # graphlib tells members before the groups that they are in
-    return []
 
 
 def _article(noun: str) -> str:

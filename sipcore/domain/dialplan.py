@@ -171,17 +171,27 @@ dial2 of many numbers at once.
 """
 
 
+def begins_a_number(digits: str, shape: str) -> bool:
+    """Tell whether digits are the beginning of a number of this shape, or the whole of it: `x` is any digit."""
+    return len(digits) <= len(shape) and all(
+        digit in "0123456789" if wanted == "x" else digit == wanted
+        for digit, wanted in zip(digits, shape, strict=False)
+    )
+
+
+def has_shape(number: str, shape: str) -> bool:
+    """Tell whether a number has this shape: digits, and `x` for any digit."""
+    return len(number) == len(shape) and begins_a_number(number, shape)
+
+
 def _find_extension(number: str, organisation: Organisation) -> Destination | None:
     found = organisation.extensions.get(number)
-    if found is None and any(_has_shape(number, shape) for shape in organisation.internal_numbers):
-        found = Extension(number)
     return None if found is None else ExtensionDestination(found)
 
 
-def _has_shape(number: str, shape: str) -> bool:
-    return len(number) == len(shape) and all(
-        digit in "0123456789" if wanted == "x" else digit == wanted for digit, wanted in zip(number, shape, strict=True)
-    )
+def _find_at_the_pbx(number: str, organisation: Organisation) -> Destination | None:
+    shaped = any(has_shape(number, shape) for shape in organisation.internal_numbers)
+    return ExtensionDestination(Extension(number)) if shaped else None
 
 
 def _find_group(number: str, organisation: Organisation) -> Destination | None:
@@ -243,7 +253,9 @@ def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, param
         return _by_name(rest, organisation, parameter)
     digits = _checked_digits(rest, parameter)
     if kind == "ext":
-        return _find_extension(digits, organisation) or UnknownExtension(digits)
+        return (
+            _find_extension(digits, organisation) or _find_at_the_pbx(digits, organisation) or UnknownExtension(digits)
+        )
     if kind == "tel":
         return _external(digits, organisation, numbers, parameter)
     if kind not in _KINDS:
@@ -259,7 +271,8 @@ def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, param
 
 def _by_digits(text: str, organisation: Organisation, numbers: NumberPlan, parameter: str) -> Destination:
     digits = _checked_digits(text, parameter)
-    for find in (_find_extension, *(find for _, find in _KINDS.values())):
+    # What the settings name comes before what only looks like a number of the PBX.
+    for find in (_find_extension, *(find for _, find in _KINDS.values()), _find_at_the_pbx):
         found = find(digits, organisation)
         if found is not None:
             return found

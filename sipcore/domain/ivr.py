@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from sipcore.domain.answering import Step
 from sipcore.domain.commands import Command
+from sipcore.domain.dialplan import begins_a_number, has_shape
 from sipcore.domain.directory import Ivr
 from sipcore.domain.machine import IGNORED
 from sipcore.domain.onward import LeadingParty, WayOn
@@ -14,8 +15,6 @@ from sipcore.domain.prompts import Prompt
 
 INTER_DIGIT_SECONDS = 3.0
 """How long the next digit of a number is waited for."""
-ANY_DIGIT = "x"
-"""Stands for any digit in the shape of a number."""
 _END_OF_NUMBER = "#"
 
 
@@ -92,7 +91,7 @@ class IvrParty(LeadingParty[IvrState]):
     def _collect(self, now: float, digit: str) -> list[Command]:
         self._deadline = None
         digits = self._digits + digit
-        beginnings = [shape for shape in (*self._ivr.options, *self._numbers) if _begins_with(shape, digits)]
+        beginnings = [shape for shape in (*self._ivr.options, *self._numbers) if begins_a_number(digits, shape)]
         if digit == _END_OF_NUMBER and not beginnings:
             return self._choose(now)
         self._digits = digits
@@ -106,7 +105,7 @@ class IvrParty(LeadingParty[IvrState]):
         digits, self._digits = self._digits, ""
         if digits in self._ivr.options:
             number = self._ivr.options[digits]
-        elif any(len(shape) == len(digits) and _begins_with(shape, digits) for shape in self._numbers):
+        elif any(has_shape(digits, shape) for shape in self._numbers):
             number = digits
         else:
             self._enter(IvrState.REJECTING, digits)
@@ -124,10 +123,3 @@ class IvrParty(LeadingParty[IvrState]):
             return self._prompt_for_key(now)
         self._enter(IvrState.CLOSING, "no repeats left")
         return self._play(self._prompt(Prompt.GOODBYE), now)
-
-
-def _begins_with(shape: str, digits: str) -> bool:
-    return len(digits) <= len(shape) and all(
-        digit in "0123456789" if wanted == ANY_DIGIT else digit == wanted
-        for wanted, digit in zip(shape, digits, strict=False)
-    )

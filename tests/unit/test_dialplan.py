@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sipcore.domain.dialplan import (
@@ -198,6 +200,14 @@ def test_digits_of_an_internal_shape_are_numbers_of_the_pbx(number: str) -> None
 @pytest.mark.parametrize("number", ["1000", "10", "7*#", "200", "71*"])
 def test_digits_of_another_shape_are_not(number: str) -> None:
     assert find(number, BEHIND_A_PBX) == UnknownExtension(number)
+
+
+def test_what_the_settings_name_comes_before_what_only_looks_like_a_number_of_the_pbx() -> None:
+    group = RingGroup("100", ("101",))
+    both = replace(BEHIND_A_PBX, ring_groups={"100": group}, extensions={"101": Extension("101", record=True)})
+    assert find("100", both) == RingGroupDestination(group)
+    assert find("101", both) == ExtensionDestination(Extension("101", record=True))
+    assert find("ext:100", both) == ExtensionDestination(Extension("100"))
 
 
 def test_32_digits_are_still_looked_up() -> None:

@@ -239,7 +239,7 @@ def test_a_number_belongs_to_one_thing_only(problems_in):
 REFERENCES = [
     ('ring_groups.600 = {members = ["101", "999"]}', "ring_groups.600.members[1]", "an extension or ring group"),
     ('queues.700 = {agents = ["999"]}', "queues.700.agents[0]", "an extension"),
-    ('messages.800 = {text = "a", then = "999"}', "messages.800.then", "a number"),
+    ('messages.800 = {text = "a", key = "1", then = "999"}', "messages.800.then", "a number"),
     ('ivrs.900 = {prompt = "a", options = {"1" = "101", "2" = "999"}}', "ivrs.900.options.2", "a number"),
     ('inbound = {"+12025550100" = "999"}', 'inbound."+12025550100"', "a number"),
 ]
