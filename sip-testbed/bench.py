@@ -28,6 +28,8 @@ QUICK = Plan(
     idle_seconds=6.0,
     media_calls=(20,),
     media_seconds=8.0,
+    waiting_calls=40,
+    waiting_seconds=16.0,
     rates=(20,),
     rate_seconds=5.0,
 )

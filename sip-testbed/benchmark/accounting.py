@@ -80,6 +80,7 @@ class Load:
     Attributes:
         seconds: how long it took.
         server: the server and its descendants.
+        main: the server's main process alone.
         peer: the SIP peer.
         bench: this program.
         other_cores: all else on the machine, and what the hypervisor took.
@@ -88,6 +89,7 @@ class Load:
 
     seconds: float
     server: float
+    main: float
     peer: float
     bench: float
     other_cores: float
@@ -102,6 +104,7 @@ class Load:
 class _Snapshot:
     at: float
     server: float
+    main: float
     peer: float
     bench: float
     ours: float
@@ -136,6 +139,7 @@ class Meter:
         return Load(
             seconds=seconds,
             server=cores(start.server, end.server),
+            main=cores(start.main, end.main),
             peer=cores(start.peer, end.peer),
             bench=cores(start.bench, end.bench),
             other_cores=max(everyone - ours, 0.0),
@@ -152,6 +156,7 @@ class Meter:
         return _Snapshot(
             at=time.monotonic(),
             server=cpu(_tree(processes, self._server)) if self._server is not None else 0.0,
+            main=cpu({self._server} & processes.keys()) if self._server is not None else 0.0,
             peer=cpu({self._peer} & processes.keys()) if self._peer is not None else 0.0,
             bench=time.process_time(),
             ours=cpu(_tree(processes, os.getpid())),

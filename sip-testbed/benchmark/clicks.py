@@ -33,12 +33,12 @@ class Clicks:
         self.answers: dict[int, str] = {}
         self._reading: set[asyncio.Task[None]] = set()
 
-    def click(self, call: int) -> None:
-        """Send the request of a call; its answer is read as it comes."""
+    def click(self, call: int, dial2: str | None = None) -> None:
+        """Send the request of a call, to the peer's leg 2 or another destination; its answer is read as it comes."""
         query = urlencode(
             {
                 "user": "bench", "pass": "bench", "org": "bench", "Response": "yes",
-                "dial1": number_of(call, 1), "dial2": number_of(call, 2),
+                "dial1": number_of(call, 1), "dial2": dial2 or number_of(call, 2),
             }
         )  # fmt: skip
         request = f"GET /API/dialup.php?{query} HTTP/1.1\r\nHost: {self._where[0]}\r\nConnection: close\r\n\r\n"

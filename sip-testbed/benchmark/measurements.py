@@ -24,7 +24,7 @@ from benchmark.accounting import Meter, pss_mb
 from benchmark.clicks import Clicks
 from benchmark.peer import LegTimes, Peer
 from benchmark.report import Figure, Measurement, from_histogram, single, spread
-from benchmark.server import Server
+from benchmark.server import QUEUE, Server
 
 _NS_PER_MS = 1e6
 _WARM_GAP_SECONDS = 0.1
@@ -50,6 +50,8 @@ class Plan:
         idle_seconds: how long the idle server is watched.
         media_calls: how many joined calls, for each measurement.
         media_seconds: how long they are watched.
+        waiting_calls: how many callers wait in a queue.
+        waiting_seconds: how long they are watched.
         rates: clicks per second, for each measurement.
         rate_seconds: for how long.
         rate_hold_seconds: how long each of these calls is held.
@@ -63,6 +65,8 @@ class Plan:
     idle_seconds: float = 20.0
     media_calls: tuple[int, ...] = (50, 100)
     media_seconds: float = 12.0
+    waiting_calls: int = 200
+    waiting_seconds: float = 30.0
     rates: tuple[int, ...] = (20, 50)
     rate_seconds: float = 20.0
     rate_hold_seconds: float = 2.0
@@ -146,6 +150,33 @@ class Bench:
         for calls in self._plan.media_calls:
             yield await self._media(calls)
 
+    async def queue(self) -> AsyncIterator[Measurement]:
+        """Callers who wait in a queue, hear music, and are told their positions."""
+        calls = self._plan.waiting_calls
+        with self._server() as server, self._peer(server, hold_seconds=None) as peer:
+            server.pause_agent()
+            clicks = Clicks(server)
+            for _ in range(calls):
+                clicks.click(next(self._calls), QUEUE)
+                await asyncio.sleep(1 / _RAMP_PER_SECOND)
+            await clicks.answered()
+            await _wait_for(lambda: peer.counters()["legs_up"] == calls)
+            await asyncio.sleep(self._plan.settle_seconds)
+            before, meter = peer.counters(), Meter(server.pid, peer.pid)
+            await asyncio.sleep(self._plan.waiting_seconds)
+            load, after = meter.read(), peer.counters()
+            figures = [
+                single("calls not waiting", "", calls - after["legs_up"], below=0),
+                single("CPU of the main process", "% core", load.main * 100, below=5.0),
+                single("CPU of a waiting call, with its worker", "% core", load.server * 100 / calls),
+            ]
+            details = {
+                "workers": len(server.worker_pids()),
+                "rtp_received": after["rtp_received"] - before["rtp_received"],
+            }
+            remarks = _remarks(clicks, peer, server)
+        yield Measurement(f"queue, {calls} waiting", figures, load, details, remarks)
+
     async def rate(self) -> AsyncIterator[Measurement]:
         """Clicks at an even rate, each call held for a while."""
         for per_second in self._plan.rates:
@@ -216,6 +247,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "workers": Bench.workers,
     "idle": Bench.idle,
     "media": Bench.media,
+    "queue": Bench.queue,
     "rate": Bench.rate,
 }
 

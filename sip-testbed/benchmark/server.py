@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import sys
@@ -16,8 +17,8 @@ from testbed.process import Child, free_port, wait_until
 
 from benchmark.accounting import children
 
-_SIP_PORTS = range(15060, 15140)
-"""As many workers at most: 50 carry 100 calls, and the rest is for calls that are just ending or beginning."""
+_SIP_PORTS = range(15060, 15180)
+"""As many workers at most: 100 carry 200 calls, and the rest is for calls that are just ending or beginning."""
 _RTP_PORTS = range(20000, 20000 + 40 * len(_SIP_PORTS))
 _PEER_PORT = 6060
 _LOG_TIME = re.compile(r"^\d{4}-\d\d-\d\d\S* ")
@@ -44,7 +45,16 @@ trunk = "peer"
 caller_id = "+4930300000000"
 [orgs.bench.users.bench]
 password = "bench"
+[orgs.bench.extensions.{agent}]
+[orgs.bench.queues.{queue}]
+agents = ["{agent}"]
+position_seconds = {position_seconds}
+max_wait_seconds = 3600
 """
+QUEUE = "700"
+"""Number of a queue whose callers hear music, and their position every `POSITION_SECONDS`."""
+POSITION_SECONDS = 15
+_AGENT = "100"
 
 
 class Server:
@@ -88,6 +98,9 @@ class Server:
                 last_rtp=_RTP_PORTS[-1],
                 peer=self.peer[0],
                 peer_port=self.peer[1],
+                agent=_AGENT,
+                queue=QUEUE,
+                position_seconds=POSITION_SECONDS,
             )
         )
         return settings
@@ -107,6 +120,14 @@ class Server:
     def __exit__(self, *_: object) -> None:
         if self._child is not None:
             self._child.stop(_STOP_SECONDS)
+
+    def pause_agent(self) -> None:
+        """Let nobody serve those who wait in `QUEUE`."""
+        credentials = base64.b64encode(b"bench@bench:bench").decode()
+        url = f"http://{self.address}:{self.port}/api/v1/queues/{QUEUE}/agents/{_AGENT}/pause"
+        request = urllib.request.Request(url, b"", {"Authorization": f"Basic {credentials}"})
+        with urllib.request.urlopen(request, timeout=_READY_SECONDS):
+            pass
 
     def worker_pids(self) -> set[int]:
         """Return the process ids of its workers, which are the children of its fork server."""
