@@ -3,6 +3,7 @@
 They come with pjsua2, of which nothing is started here.
 """
 
+import os
 import select
 
 import pytest
@@ -270,6 +271,22 @@ def test_what_other_threads_want_done_is_done_later_in_order_and_tells_that_it_w
     assert done == [1, 2, 3]
     later.run()
     assert done == [1, 2, 3]
+
+
+def test_another_thread_may_be_anywhere_in_adding_when_the_main_thread_looks(monkeypatch):
+    later, done = Later(), []
+    write = os.eventfd_write
+    monkeypatch.setattr(os, "eventfd_write", lambda event, value: (later.run(), write(event, value)))
+    later.add(lambda: done.append(1))
+    assert done == []
+    later.run()
+    assert done == [1]
+    monkeypatch.undo()
+    # What is done already may still be told: the main thread must not wake for it for ever.
+    later.add(lambda: done.append(2))
+    later._actions.clear()
+    later.run()
+    assert not _readable(later)
 
 
 def _readable(later):

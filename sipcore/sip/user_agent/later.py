@@ -25,9 +25,11 @@ class Later:
 
     def run(self) -> None:
         """Do what waits, in the order in which it was added."""
-        if not self._actions:
-            return
         # First: what is added from here on wakes the main thread once more.
-        os.eventfd_read(self._event)
+        try:
+            os.eventfd_read(self._event)
+        except BlockingIOError:
+            # Nothing waits, or another thread is about to say that something does.
+            return
         while self._actions:
             self._actions.popleft()()
