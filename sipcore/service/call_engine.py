@@ -220,6 +220,8 @@ class CallEngine:
         for uid in uids:
             self._by_leg[uid] = live
         self._idle.clear()
+        if terms.direction == "inbound":
+            self._count_leg_in(live, uids[0], terms.dial1)
         # A caller may have given up while it was looked up whom they reach.
         for event in self._arriving.pop(uids[0], ()):
             self._take(event)
@@ -286,6 +288,11 @@ class CallEngine:
                 live.slots.lost(leg)
                 self._count_leg_out(live, leg)
 
+    def _count_leg_in(self, live: _LiveCall, leg: str, line: str) -> None:
+        if line:
+            live.lines[leg] = line
+            self.queues.line_busy(live.call.terms.organisation, line)
+
     def _count_leg_out(self, live: _LiveCall, leg: str) -> None:
         live.slots.ended(leg)
         line = live.lines.pop(leg, None)
@@ -342,10 +349,7 @@ class CallEngine:
             self._place_on(live, slots, command)
 
     def _place_on(self, live: _LiveCall, slots: Slots, command: PlaceLeg) -> None:
-        line = command.plan.line
-        if line:
-            live.lines[command.leg] = line
-            self.queues.line_busy(live.call.terms.organisation, line)
+        self._count_leg_in(live, command.leg, command.plan.line)
         self._port.send(slots, command)
 
     async def _grow(self, live: _LiveCall, commands: list[PlaceLeg]) -> None:

@@ -10,14 +10,14 @@ from test_call_engine import Site, organisation
 
 from sipcore.domain.causes import Disposition
 from sipcore.domain.commands import BridgeLegs, HangUpLeg, LegCommand, PlaceLeg, PlayAudio, PlayTone
-from sipcore.domain.directory import Extension, HuntStrategy, Queue, SipAddress, SipHost
+from sipcore.domain.directory import Extension, HuntStrategy, Inbound, Queue, SipAddress, SipHost
 from sipcore.domain.first_taken import COMPLETED_ELSEWHERE
 from sipcore.domain.waiting_queue import AgentState
 from sipcore.service.admission import EngineSettings
 from sipcore.service.calls import AcceptedCall
 from sipcore.sip.fake import RINGS, FakeSipPort, refuses
 
-CUSTOMER, OTHER = "+12025550123", "+12025550124"
+CALLED, QUEUES, CUSTOMER, OTHER = "+12025550100", "+12025550101", "+12025550123", "+12025550124"
 QUEUE = Queue("700", ("101", "102"), HuntStrategy.LINEAR, music="/music.wav")
 
 
@@ -56,7 +56,8 @@ class QueueSite(Site):
 async def running(queue=QUEUE, **scripts):
     at = SipHost("127.0.0.1", 25061)
     extensions = {number: Extension(number, SipAddress(number, at)) for number in ("101", "102", "103")}
-    acme = replace(organisation(extensions=extensions), queues={"700": queue})
+    inbound = Inbound({CALLED: "103", QUEUES: "700"})
+    acme = replace(organisation(extensions=extensions), queues={"700": queue}, inbound=inbound)
     port = FakeSipPort(workers=6, scripts={user[1:]: script for user, script in scripts.items()})
     site = QueueSite(port, [acme], EngineSettings(3600.0, 60.0))
     await site.engine.queues.start()
@@ -93,6 +94,30 @@ async def test_an_agent_is_busy_during_any_call_and_serves_the_next_caller_after
         assert BridgeLegs(call.uid1, call.uid2) in site.commands
         await site.end(call)
         assert site.states == {"101": AgentState.FREE}
+
+
+async def test_a_caller_from_outside_is_answered_when_its_wait_begins():
+    async with running(_101=RINGS) as site:
+        leg = site.port.arrive(QUEUES, CUSTOMER)
+        await site.calm()
+        assert site.port.legs[leg].answers == [180, 200]
+        (music,) = [command for command in site.commands if isinstance(command, PlayAudio)]
+        assert (music.leg, music.files) == (leg, ("/music.wav",))
+        agent = site.leg_to("101")
+        site.port.answer(agent)
+        await site.calm()
+        assert BridgeLegs(leg, agent) in site.commands
+        assert site.port.legs[leg].answers == [180, 200], "answered once"
+
+
+async def test_an_agent_who_calls_us_is_busy_too():
+    async with running() as site:
+        leg = site.port.arrive(CALLED, "101")
+        await site.calm()
+        assert site.states["101"] is AgentState.BUSY
+        site.port.hang_up(leg)
+        await site.calm()
+        assert site.states["101"] is AgentState.FREE
 
 
 async def test_as_dial1_the_next_free_agent_is_rung_first():
