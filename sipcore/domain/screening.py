@@ -12,7 +12,7 @@ from sipcore.domain.party import Clock, Party
 from sipcore.domain.record import LegRecord
 
 REPORT_SECONDS = 0.18
-"""How much later than it happens a change is reported: speech counts as ended after 160 ms of silence."""
+"""How much later than it happens a change is reported: speech counts as ended after 120 ms, and audio is on its way."""
 ANNOUNCEMENT_SECONDS = 180.0
 """How long a machine is told something at most: none records for longer."""
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from operator import add, mul
 from typing import Protocol
 
+from webrtcvad import Vad
+
 from sipcore.domain.events import BeepHeard, SpeechStarted, SpeechStopped
 
 SAMPLE_RATE = 8000
@@ -74,9 +76,6 @@ class _SpeechDetector(Protocol):
 
 
 def _speech_detector() -> _SpeechDetector:
-    # Loaded here, as it brings 2 MB along and most workers never listen.
-    from webrtcvad import Vad  # noqa: PLC0415
-
     detector: _SpeechDetector = Vad(_VAD_MODE)
     return detector
 
