@@ -135,6 +135,11 @@ class Capacity(Generic[CarrierT]):
         self._of_leg: dict[str, tuple[CarrierT, Reservation]] = {}
         self._last_slots = 0
 
+    def enter(self, worker: CarrierT) -> None:
+        """Count a worker in."""
+        self.workers[worker.number] = worker
+        self._on_change(worker)
+
     def find(self, slots: Slots) -> tuple[CarrierT, Reservation] | None:
         """Find a reservation and its worker; None when either is gone."""
         worker = self.workers.get(slots.worker)

@@ -204,7 +204,7 @@ class Crew:
         self._enter(PoolWorker(process.number, max_legs, process=process))
 
     def _enter(self, worker: PoolWorker) -> None:
-        self._capacity.workers[worker.number] = worker
+        self._capacity.enter(worker)
         if not worker.process.alive:
             self._take_exit(worker.process)
 

@@ -21,6 +21,7 @@ from sipcore.domain.events import JoinFailed, LegEnded, PortEvent, WorkerLost
 from sipcore.domain.registration import TrunkState
 from sipcore.domain.slots import Slots
 from sipcore.sip import journal, wire
+from sipcore.sip.arrivals import Arrivals
 from sipcore.sip.capacity import Capacity, Extension, Fits
 from sipcore.sip.crew import HANDLE_SECONDS, Crew, PoolWorker
 from sipcore.sip.joining import JoinCommand, Joining
@@ -57,6 +58,7 @@ class WorkerPool:
         self._joining = Joining(
             self._capacity, self._link_legs, _tell, self._tell_failed, self._find_hub, self._call_later
         )
+        self._arrivals = Arrivals(settings.address, self._capacity, self._events.put_nowait)
         self._retrying = False
         self._resolving: set[str] = set()
 
@@ -172,6 +174,7 @@ class WorkerPool:
         if worker.idle:
             worker.idle_since = time.monotonic()
         self._crew.note_change()
+        self._arrivals.update(worker)
         if not self._retrying:
             self._retrying = True
             asyncio.get_running_loop().call_soon(self._retry)
@@ -227,6 +230,8 @@ class WorkerPool:
             self._take_leg_end(message, worker)
         elif isinstance(message, wire.LinkExpected):
             self._link_legs.take_expected(message.leg)
+        elif isinstance(message, wire.LegOffered):
+            self._arrivals.take(worker, message)
         elif isinstance(message, wire.CommandFailed):
             _log.warning("command failed", command=message.command, uid=message.leg, reason=message.reason)
         elif not self._joining.take(worker, message):
@@ -245,6 +250,7 @@ class WorkerPool:
         carrier = self._capacity.end_leg(event.leg)
         if carrier is not None:
             carrier.forget_dialog(event.leg)
+            self._arrivals.end_leg(carrier, event.leg)
         self._joining.end_leg(event.leg)
         self._events.put_nowait(event)
 
@@ -253,6 +259,7 @@ class WorkerPool:
         self._resolving.difference_update(legs)
         if legs:
             self._events.put_nowait(WorkerLost(legs))
+        self._arrivals.lose(worker)
         self._joining.lose(worker)
         for leg in legs:
             self._joining.end_leg(leg)
@@ -261,6 +268,7 @@ class WorkerPool:
         addresses = [await self._resolver.resolve(at.host) for at in _hosts_of(directory)]
         found = {address for address in addresses if address is not None}
         self._starter.allow(tuple(sorted(found | set(self._settings.allowed_peers))))
+        self._arrivals.configure(directory, self._resolver)
 
 
 def _tell(worker: PoolWorker, command: JoinCommand) -> None:

@@ -200,6 +200,7 @@ class LegOffered:
         leg: its Call-ID as the far end chose it: any text, up to 255 characters.
         number: user part of its Request-URI, or empty.
         caller: user part of its P-Asserted-Identity, or of its From without one, or empty.
+        to: user part of its P-Called-Party-ID, or of its To without one, or empty.
         source: IPv4 address that it came from.
         port: port that it came from.
     """
@@ -207,6 +208,7 @@ class LegOffered:
     leg: str
     number: str
     caller: str
+    to: str
     source: str
     port: int
 

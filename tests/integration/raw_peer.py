@@ -73,7 +73,8 @@ class RawPeer:
 
     def respond(self, request: str, code: int, port: int, sdp: str = "") -> None:
         """Answer a request."""
-        kept = "".join(f"{name}: {header(request, name)}\r\n" for name in ("Via", "From", "Call-ID", "CSeq"))
+        vias = re.findall(r"^Via:.*\r\n", request, re.MULTILINE | re.IGNORECASE)
+        kept = "".join([*vias, *(f"{name}: {header(request, name)}\r\n" for name in ("From", "Call-ID", "CSeq"))])
         to = header(request, "To")
         tagged = to if "tag=" in to or code == 100 else f"{to};tag=peer"
         self.send(

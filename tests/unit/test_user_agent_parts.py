@@ -199,7 +199,22 @@ def test_the_q850_cause_is_read_from_a_reason_header(reason, cause):
     ],
 )
 def test_the_number_of_an_invite_is_a_plain_user_part_or_nothing(uri, number):
-    assert parties_of(f"INVITE {uri} SIP/2.0\r\nFrom: <sip:101@x>;tag=1\r\n\r\n") == (number, "101")
+    headers = "From: <sip:101@x>;tag=1\r\nTo: <sip:700@y>"
+    assert parties_of(f"INVITE {uri} SIP/2.0\r\n{headers}\r\n\r\n") == (number, "101", "700")
+
+
+@pytest.mark.parametrize(
+    ("headers", "called"),
+    [
+        ("To: <sip:+12025550100@x>", "+12025550100"),
+        ("t: <tel:+12025550100>", "+12025550100"),
+        ("To: <sip:user@x>\r\nP-Called-Party-ID: <sip:+12025550100@x>", "+12025550100"),
+        ("To: <sip:a%00@x>", ""),
+        ("From: <sip:101@x>", ""),
+    ],
+)
+def test_whom_an_invite_was_for_before_it_was_led_on_stands_in_its_headers(headers, called):
+    assert parties_of(f"INVITE sip:user@x SIP/2.0\r\n{headers}\r\n\r\n").to == called
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,12 @@ class Parties(NamedTuple):
     Attributes:
         number: user part of its Request-URI, unescaped.
         caller: user part of its P-Asserted-Identity (RFC 3325), or of its From without one, unescaped.
+        to: user part of its P-Called-Party-ID (RFC 7315), or of its To without one, unescaped.
     """
 
     number: str
     caller: str
+    to: str
 
 
 def header_values(message: str, *names: str) -> list[str]:
@@ -66,7 +68,8 @@ def parties_of(invite: str) -> Parties:
     """Read whom an INVITE is for and from."""
     asserted = header_values(invite, "P-Asserted-Identity") or header_values(invite, "From", "f")
     request_uri = invite.partition("\n")[0].split()[1:2]
-    return Parties(_user_of("".join(request_uri)), _user_of("".join(asserted[:1])))
+    called = header_values(invite, "P-Called-Party-ID") or header_values(invite, "To", "t")
+    return Parties(*(_user_of("".join(values)) for values in (request_uri, asserted[:1], called[:1])))
 
 
 def _user_of(value: str) -> str:

@@ -1,0 +1,103 @@
+"""Calls that come in: which worker may take how many, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from sipcore.domain.commands import AnswerLeg
+from sipcore.domain.directory import Directory, Trunk
+from sipcore.domain.events import LegArrived
+from sipcore.sip import wire
+from sipcore.sip.capacity import Capacity
+from sipcore.sip.crew import PoolWorker
+from sipcore.sip.journal import Dialog
+from sipcore.sip.resolver import Resolver
+
+_UNAVAILABLE = 503
+_NOT_WANTED = -1
+_LEG_AND_ITS_PARTNER = 2
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one worker has taken, and what it was told that it may take."""
+
+    legs: set[str] = field(default_factory=set)
+    told: int = _NOT_WANTED
+
+
+class Arrivals:
+    """Lets calls in as slots are free, and reserves for each its own slot and one beside it.
+
+    Args:
+        address: our own.
+        capacity: the workers' slots.
+        arrived: told of each call that came in.
+    """
+
+    def __init__(self, address: str, capacity: Capacity[PoolWorker], arrived: Callable[[LegArrived], None]) -> None:
+        self._address = address
+        self._capacity = capacity
+        self._arrived = arrived
+        self._wanted = False
+        self._trunks: tuple[tuple[str, int, Trunk], ...] = ()
+        self._shares: dict[int, _Share] = {}
+
+    def configure(self, directory: Directory, resolver: Resolver) -> None:
+        """Take over who sends calls, and whether any number is routed; names are looked up before."""
+        self._wanted = any(organisation.inbound.routes for organisation in directory.organisations.values())
+        self._trunks = tuple(
+            (address, at.port, trunk)
+            for trunk in directory.trunks.values()
+            for at in (trunk.proxy, trunk.registrar)
+            if at is not None and (address := resolver.known(at.host)) is not None
+        )
+        for worker in self._capacity.workers.values():
+            self.update(worker)
+
+    def update(self, worker: PoolWorker) -> None:
+        """Tell a worker how many calls it may hold, where that has changed."""
+        share = self._shares.setdefault(worker.number, _Share())
+        allowed = len(share.legs) + worker.free if self._wanted else _NOT_WANTED
+        if allowed != share.told:
+            share.told = allowed
+            worker.process.send(wire.AllowIncoming(allowed))
+
+    def take(self, worker: PoolWorker, offer: wire.LegOffered) -> None:
+        """Reserve slots for a call that was let in, and tell of it; it is refused when its slot is gone by now."""
+        if not worker.free:
+            worker.process.send(AnswerLeg(offer.leg, _UNAVAILABLE))
+            return
+        source = (self._address, worker.process.settings.sip_port)
+        worker.dialogs[offer.leg] = Dialog(offer.leg, source, (offer.source, offer.port), "udp", incoming=True)
+        self._shares.setdefault(worker.number, _Share()).legs.add(offer.leg)
+        slots = self._capacity.reserve(worker, min(worker.free, _LEG_AND_ITS_PARTNER))
+        self._capacity.add_leg(slots, offer.leg)
+        trunk = self._trunk_of(offer)
+        # A registrar sends calls to the contact that was registered; whom they are for stands in To alone then.
+        registered = trunk is not None and offer.number == trunk.username
+        number = offer.to if registered or not offer.number else offer.number
+        self._arrived(LegArrived(offer.leg, number, offer.caller, trunk.name if trunk else None, slots))
+
+    def end_leg(self, worker: PoolWorker, leg: str) -> None:
+        """Take note that a leg is over."""
+        share = self._shares.get(worker.number)
+        if share is not None and leg in share.legs:
+            share.legs.discard(leg)
+            self.update(worker)
+
+    def lose(self, worker: PoolWorker) -> None:
+        """Forget a worker that is gone."""
+        self._shares.pop(worker.number, None)
+
+    def _trunk_of(self, offer: wire.LegOffered) -> Trunk | None:
+        """Find the trunk that a call came from: by its host, and by its port where several trunks have one host."""
+        same_host = [trunk for address, _, trunk in self._trunks if address == offer.source]
+        same_port = [trunk for address, port, trunk in self._trunks if (address, port) == (offer.source, offer.port)]
+        return _only(same_port) or _only(same_host)
+
+
+def _only(trunks: Iterable[Trunk]) -> Trunk | None:
+    distinct = {trunk.name: trunk for trunk in trunks}
+    return next(iter(distinct.values())) if len(distinct) == 1 else None

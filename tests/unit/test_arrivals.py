@@ -1,0 +1,120 @@
+"""How many calls each worker may take, and whose a call is that came in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from sipcore.domain.commands import AnswerLeg
+from sipcore.domain.directory import Directory, Inbound, Organisation, SipHost, Trunk
+from sipcore.sip import wire
+from sipcore.sip.arrivals import Arrivals
+from sipcore.sip.capacity import Capacity
+from sipcore.sip.crew import PoolWorker
+from sipcore.sip.resolver import Resolver
+
+ROUTED = Organisation("acme", trunk="main", inbound=Inbound({"+12025550100": "101"}))
+MAIN = Trunk("main", SipHost("192.0.2.1", 5060), registrar=SipHost("192.0.2.2", 5060), username="trunkuser")
+
+
+class Process:
+    """A worker's process that notes what it is told."""
+
+    def __init__(self):
+        self.number, self.told, self.settings = 1, [], SimpleNamespace(sip_port=15060)
+
+    def send(self, message):
+        self.told.append(message)
+
+
+class Scene:
+    def __init__(self, *trunks, organisations=(ROUTED,)):
+        self.arrived = []
+        self.capacity = Capacity(self._change)
+        self.arrivals = Arrivals("127.0.0.1", self.capacity, self.arrived.append)
+        self.worker = PoolWorker(1, 4, process=Process())
+        directory = Directory({each.name: each for each in organisations}, {trunk.name: trunk for trunk in trunks})
+        self.arrivals.configure(directory, Resolver())
+        self.capacity.enter(self.worker)
+
+    def _change(self, worker):
+        self.arrivals.update(worker)
+
+    @property
+    def allowed(self):
+        return [message.legs for message in self.worker.process.told if isinstance(message, wire.AllowIncoming)]
+
+    def offer(self, leg="in", number="+12025550100", source="192.0.2.1", port=5060, to="", caller="+13125550142"):
+        self.arrivals.take(self.worker, wire.LegOffered(leg, number, caller, to, source, port))
+
+
+def test_a_worker_may_take_as_many_calls_as_it_has_free_slots():
+    scene = Scene(MAIN)
+    slots = scene.capacity.reserve(scene.worker, 3)
+    scene.capacity.release(slots)
+    assert scene.allowed == [4, 1, 4]
+
+
+def test_without_a_route_no_call_is_wanted():
+    assert Scene(MAIN, organisations=[Organisation("acme", trunk="main")]).allowed == []
+
+
+def test_a_call_gets_its_slot_and_one_beside_it_and_counts_as_allowed_until_it_ends():
+    scene = Scene(MAIN)
+    scene.offer()
+    (event,) = scene.arrived
+    assert (event.leg, event.number, event.caller, event.trunk) == ("in", "+12025550100", "+13125550142", "main")
+    assert event.slots.legs == 2
+    assert scene.allowed[-1] == 3  # itself and the two that are free
+    scene.capacity.end_leg("in")
+    scene.arrivals.end_leg(scene.worker, "in")
+    scene.capacity.release(event.slots)
+    assert scene.allowed[-1] == 4
+
+
+def test_with_one_slot_left_a_call_gets_that_one():
+    scene = Scene(MAIN)
+    scene.capacity.reserve(scene.worker, 3)
+    scene.offer()
+    assert scene.arrived[0].slots.legs == 1
+
+
+def test_a_call_whose_slot_was_given_away_meanwhile_is_refused():
+    scene = Scene(MAIN)
+    scene.capacity.reserve(scene.worker, 4)
+    scene.offer()
+    assert scene.arrived == []
+    assert scene.worker.process.told[-1] == AnswerLeg("in", 503)
+
+
+@pytest.mark.parametrize(
+    ("source", "port", "trunk"),
+    [
+        ("192.0.2.1", 5060, "main"),
+        ("192.0.2.1", 5999, "main"),
+        ("192.0.2.2", 5060, "main"),
+        ("192.0.2.3", 5060, "one"),
+        ("192.0.2.3", 5070, "two"),
+        ("192.0.2.3", 5999, None),
+        ("192.0.2.9", 5060, None),
+    ],
+)
+def test_a_call_is_of_the_trunk_whose_host_sent_it_and_whose_port_where_several_have_one_host(source, port, trunk):
+    scene = Scene(MAIN, Trunk("one", SipHost("192.0.2.3", 5060)), Trunk("two", SipHost("192.0.2.3", 5070)))
+    scene.offer(source=source, port=port)
+    assert scene.arrived[0].trunk == trunk
+
+
+def test_a_call_to_the_registered_contact_is_for_whom_its_to_header_names():
+    scene = Scene(MAIN)
+    scene.offer(number="trunkuser", to="+12025550100")
+    assert scene.arrived[0].number == "+12025550100"
+
+
+def test_a_worker_that_is_gone_is_forgotten():
+    scene = Scene(MAIN)
+    scene.offer()
+    scene.arrivals.lose(scene.worker)
+    scene.arrivals.end_leg(scene.worker, "in")
+    assert scene.allowed[-1] == 3
