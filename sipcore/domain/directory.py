@@ -12,6 +12,7 @@ from typing import Literal
 
 from sipcore.domain.machine_detection import MachineDetection
 from sipcore.domain.recording import RecordingFormat
+from sipcore.domain.webhook import Webhook
 
 Transport = Literal["udp", "tcp"]
 NumberFormat = Literal["plus_e164", "e164", "national"]
@@ -296,6 +297,8 @@ class Organisation:
         prompts: audio files of spoken prompts, 16-bit mono WAV at 8000 Hz, by the name of the prompt.
         machine_detection: what is done about answering machines at external numbers, or None.
         recording: how its calls are recorded.
+        event_digits: whether events tell which key was pressed.
+        webhooks: who is told of events, by name.
     """
 
     name: str
@@ -323,6 +326,8 @@ class Organisation:
     prompts: Mapping[str, str] = field(default_factory=dict)
     machine_detection: MachineDetection | None = None
     recording: RecordingRules = field(default_factory=RecordingRules)
+    event_digits: bool = False
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ class NotAllowedError(ParameterError):
     http_status = 403
 
 
+class EventsGoneError(ParameterError):
+    """Events that followed the one that was named may have been deleted: they are too old (HTTP 410)."""
+
+    error_id = "events_gone"
+    http_status = 410
+
+
 class AuthenticationError(Click2CallError):
     """Wrong user, password, key or organisation; which one is never told (HTTP 401)."""
 

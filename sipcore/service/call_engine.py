@@ -34,7 +34,7 @@ from sipcore.domain.errors import (
     ShuttingDownError,
     StoreUnavailableError,
 )
-from sipcore.domain.events import LegAnswered, LegArrived, LegEnded, PortEvent, WorkerLost
+from sipcore.domain.events import DigitPressed, LegAnswered, LegArrived, LegEnded, PortEvent, WorkerLost
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord
 from sipcore.domain.slots import Slots
@@ -42,6 +42,7 @@ from sipcore.domain.waiting_queue import QueueNotice
 from sipcore.service.admission import Admission, EngineSettings
 from sipcore.service.call_slots import CallSlots
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
+from sipcore.service.event_recorder import NobodyListens, StepSink
 from sipcore.service.group_order import GroupOrder
 from sipcore.service.inbound import Inbound
 from sipcore.service.limits import Limits
@@ -92,6 +93,7 @@ class CallEngine:
         numbers: the world's numbering plans.
         settings: limits of every call.
         recorder: follows what is recorded; without one nothing is.
+        steps: is told of each step of a call.
 
     Attributes:
         queues: where parties wait; it is started before the engine, and told of new settings.
@@ -105,6 +107,8 @@ class CallEngine:
         numbers: NumberPlan,
         settings: EngineSettings,
         recorder: Recorder | None = None,
+        *,
+        steps: StepSink | None = None,
     ) -> None:
         self._port = port
         self._recorder = recorder
@@ -114,7 +118,8 @@ class CallEngine:
         self.queues = QueueBoard(directory, lines, store, self._tell)
         self._admission = Admission(numbers, settings, GroupOrder(lines))
         self._inbound = Inbound(self._admission, store, directory, numbers)
-        self._records = RecordKeeper(store)
+        self._steps = steps or NobodyListens()
+        self._records = RecordKeeper(store, self._steps.flush)
         self._limits = Limits()
         self._calls: dict[str, _LiveCall] = {}
         self._by_leg: dict[str, _LiveCall] = {}
@@ -270,11 +275,14 @@ class CallEngine:
             self._step(live, lambda call, now: call.feed(event, now))
             if not ends:
                 log_step(live.call, event)
+            if isinstance(event, DigitPressed):
+                self._steps.pressed(live.record(), event)
 
     def _tell(self, notice: QueueNotice) -> None:
         """Take what a queue has to say to the call that waits in it."""
         live = self._by_leg.get(notice.ticket)
         if live is not None:
+            self._steps.queued(live.record(), notice)
             self._step(live, lambda call, now: call.feed(notice, now))
 
     def _count_lines(self, live: _LiveCall, event: PortEvent) -> None:
@@ -312,6 +320,7 @@ class CallEngine:
         if live.unplaced:
             unplaced, live.unplaced = live.unplaced, []
             self._spawn_task(self._grow(live, unplaced))
+        self._steps.stepped(live.record())
         if live.call.ended:
             self._end(live)
         else:
@@ -332,6 +341,7 @@ class CallEngine:
                 self._by_leg[command.ticket] = live
                 live.tickets.add(command.ticket)
             self.queues.execute(live.call.terms.organisation, command)
+            self._steps.queued(live.record(), command)
         elif isinstance(command, LegCommand):
             if isinstance(command, StartRecording) and self._recorder is not None:
                 self._recorder.begin(live.call.terms, command)

@@ -45,12 +45,16 @@ class QueueBoard:
         lines: shared with whoever else hunts; `line_busy` and `line_free` keep it.
         store: keeps pauses, turns and idle times.
         tell: takes notices to calls.
+
+    Attributes:
+        on_agent: told when an agent pauses or is back: organisation, queue, agent, and whether it pauses.
     """
 
     def __init__(self, directory: LiveDirectory, lines: LineBoard, store: AgentStore, tell: Tell) -> None:
         self._directory = directory
         self._lines = lines
         self._tell = tell
+        self.on_agent: Callable[[str, str, str, bool], None] = lambda *_: None
         self._random = SystemRandom()
         self._queues: dict[QueueKey, _LiveQueue] = {}
         self._changes: dict[QueueKey, asyncio.Future[None]] = {}
@@ -141,6 +145,7 @@ class QueueBoard:
         if live is None:
             return None
         live.queue.pause(agent, time.monotonic())
+        self.on_agent(organisation, number, agent, True)
         self._memories.changed([(organisation, number)])
         return self._agent(live, agent)
 
@@ -151,6 +156,7 @@ class QueueBoard:
             return None
         now = time.monotonic()
         self._after(live, live.queue.resume(agent, now), now)
+        self.on_agent(organisation, number, agent, False)
         return self._agent(live, agent)
 
     def statuses(self, organisation: str) -> list[QueueStatus]:

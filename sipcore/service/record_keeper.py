@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -23,10 +24,12 @@ class RecordKeeper:
 
     Args:
         store: keeps the records.
+        first: writes what has to be there before the end of a call.
     """
 
-    def __init__(self, store: RecordStore) -> None:
+    def __init__(self, store: RecordStore, first: Callable[[], Awaitable[None]]) -> None:
         self._store = store
+        self._first = first
         self._saving: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -51,6 +54,7 @@ class RecordKeeper:
         while True:
             attempt += 1
             try:
+                await self._first()
                 await self._store.complete(record)
             except StoreUnavailableError as error:
                 _log.error("record not written", call=record.id, attempt=attempt, error=str(error))

@@ -89,6 +89,10 @@ class WorkerPool:
         self._crew.run(self._admit_peers(directory))
         self._registrar.configure(directory)
 
+    def watch_trunks(self, watcher: Callable[[TrunkState], None]) -> None:
+        """Have somebody told how a trunk's registration stands, whenever that is another state than before."""
+        self._registrar.on_change = watcher
+
     def trunk_states(self) -> tuple[TrunkState, ...]:
         """Tell how each trunk's registration stands."""
         return self._registrar.states()

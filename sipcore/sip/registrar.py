@@ -29,6 +29,7 @@ class _Entry:
     trunk: Trunk
     registration: Registration
     process: WorkerProcess | None = None
+    told: RegistrationState | None = None
 
 
 class RegistrarClient:
@@ -37,12 +38,16 @@ class RegistrarClient:
     Args:
         start_worker: starts a worker for bindings; told what takes its answers, and what takes its end.
         resolver: looks registrars up.
+
+    Attributes:
+        on_change: told how a trunk stands, when that is another state than before.
     """
 
     def __init__(
         self, start_worker: Callable[[OnMessage, OnExit], Awaitable[WorkerProcess]], resolver: Resolver
     ) -> None:
         self._start_worker = start_worker
+        self.on_change: Callable[[TrunkState], None] = lambda _state: None
         self._resolver = resolver
         self._entries: dict[str, _Entry] = {}
         self._without: list[str] = []
@@ -137,6 +142,7 @@ class RegistrarClient:
         if after != before or after is RegistrationState.FAILED:
             log = _log.warning if after is RegistrationState.FAILED else _log.info
             log("trunk " + after, trunk=answer.trunk, sip_code=answer.sip_code, reason=answer.reason)
+        self._tell(entry)
         self._schedule()
 
     def _take_exit(self, process: WorkerProcess) -> None:
@@ -146,7 +152,15 @@ class RegistrarClient:
             if entry.process is process:
                 entry.process = None
                 entry.registration.worker_lost(time.monotonic())
+                if self._running:
+                    self._tell(entry)
         self._schedule()
+
+    def _tell(self, entry: _Entry) -> None:
+        status = entry.registration.status()
+        if status.state is not entry.told:
+            entry.told = status.state
+            self.on_change(status)
 
     def _spawn_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

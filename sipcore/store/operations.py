@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sipcore.domain.causes import WORKER_DIED, Disposition
+from sipcore.domain import public_events
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
+from sipcore.store import outbox
 from sipcore.store.schema import calls, legs, queue_agents, recordings
 
 CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name not in {"legs", "recording_state"})
@@ -23,7 +23,7 @@ LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
 """Fields of a leg that are columns of `legs`, by the same names."""
 
 
-def _overwriting(table: sa.Table) -> dict[str, sa.Insert]:
+def overwriting(table: sa.Table) -> dict[str, sa.Insert]:
     """Insert a row, or write over the one with the same key; each dialect has an insert of its own that can."""
 
     def upsert(insert: Callable[[sa.Table], Any]) -> Any:
@@ -80,9 +80,9 @@ def _insert_legs_into(dialect: sa.Dialect) -> _PlainInsert:
     return _PlainInsert(legs, dialect)
 
 
-_OVERWRITE_CALLS = _overwriting(calls)
-_OVERWRITE_AGENTS = _overwriting(queue_agents)
-_OVERWRITE_RECORDINGS = _overwriting(recordings)
+_OVERWRITE_CALLS = overwriting(calls)
+_OVERWRITE_AGENTS = overwriting(queue_agents)
+_OVERWRITE_RECORDINGS = overwriting(recordings)
 _NAME_RECORDING = (
     sa.update(calls)
     .where(calls.c.id == sa.bindparam("of_call"), calls.c.recording_id.is_(None))
@@ -91,35 +91,31 @@ _NAME_RECORDING = (
 _DELETE_RECORDING = (
     sa.update(recordings).where(recordings.c.id == sa.bindparam("recording")).values(deleted_at=sa.bindparam("at"))
 )
+_ENDED_AMONG = sa.select(calls.c.id).where(
+    calls.c.id.in_(sa.bindparam("ids", expanding=True)), calls.c.ended_at.is_not(None)
+)
 _DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
 
 
 def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
-    """Insert calls and their legs."""
+    """Insert calls and their legs, and that they were accepted."""
     _insert_calls(connection.dialect).run(connection, _call_rows(records))
     _insert_legs(connection, records)
+    outbox.put(connection, map(public_events.accepted, records))
 
 
 def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
-    """Insert calls and their legs, over those that are there."""
+    """Insert calls and their legs, over those that are there, and that they ended unless that was known."""
+    known = _ended_among(connection, [record.id for record in records])
+    ended = [(record, record.ended_at) for record in records if record.ended_at and record.id not in known]
+    outbox.put(connection, (public_events.ended(record, when) for record, when in ended))
     connection.execute(_OVERWRITE_CALLS[connection.dialect.name], _call_rows(records))
     connection.execute(_DELETE_LEGS, [{"of_call": record.id} for record in records])
     _insert_legs(connection, records)
 
 
-def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> int:
-    """Complete what is unfinished; return how many calls."""
-    now = max(times)
-    unfinished = calls.c.ended_at.is_(None)
-    connection.execute(
-        sa.update(legs)
-        .where(legs.c.disposition.is_(None), legs.c.call_id.in_(sa.select(calls.c.id).where(unfinished)))
-        .values(disposition=WORKER_DIED.disposition, cause=WORKER_DIED.cause, ended_by="local", ended_at=now)
-    )
-    settled = connection.execute(
-        sa.update(calls).where(unfinished).values(disposition=Disposition.INTERRUPTED, ended_by="restart", ended_at=now)
-    )
-    return settled.rowcount
+def _ended_among(connection: sa.Connection, ids: list[str]) -> set[str]:
+    return set(connection.execute(_ENDED_AMONG, {"ids": ids}).scalars())
 
 
 def add_recordings(connection: sa.Connection, added: Sequence[Recording]) -> None:

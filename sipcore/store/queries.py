@@ -56,6 +56,11 @@ def newest_records(organisation: str, wanted: RecordFilter, after: PagePosition 
     return _with_legs(page.order_by(calls.c.accepted_at.desc(), calls.c.id.desc()).limit(limit))
 
 
+def unfinished_records() -> RecordRows:
+    """Select the records of all organisations that are not complete."""
+    return _with_legs(sa.select(calls).where(calls.c.ended_at.is_(None)))
+
+
 def last_dialler(organisation: str, number: str) -> sa.Select[tuple[str]]:
     """Select dial1 of the newest call that we placed and that rang a number, as it is dialled, as its dial2."""
     return (

@@ -15,6 +15,7 @@ from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import operations
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database, DatabaseFile
+from sipcore.store.events import SqlEventStore
 from sipcore.store.failures import reason_of, unavailable
 from sipcore.store.migrations import upgrade
 from sipcore.store.queries import (
@@ -28,6 +29,7 @@ from sipcore.store.queries import (
     to_recordings,
     to_records,
 )
+from sipcore.store.settlement import add_recordings, settle_interrupted
 from sipcore.store.writer import Writer
 
 BUSY_TIMEOUT_SECONDS = 2.0
@@ -39,11 +41,15 @@ class SqlRecordStore:
 
     Args:
         database: it holds the schema of this version.
+
+    Attributes:
+        events: what organisations are told of; that a call was accepted, and that it ended, is stored with its record.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = Writer(database)
+        self.events = SqlEventStore(self._writer, self._read)
 
     async def accept(self, record: CallRecord) -> None:
         """Write the first row of a call and its legs.
@@ -52,6 +58,7 @@ class SqlRecordStore:
             StoreUnavailableError: nothing was written, or a record with this id exists.
         """
         await self._writer.write_at_once(operations.accept, record)
+        self.events.on_stored()
 
     async def complete(self, record: CallRecord) -> None:
         """Write the record over what is stored of it; insert it when nothing is. Doing it again changes nothing.
@@ -60,6 +67,7 @@ class SqlRecordStore:
             StoreUnavailableError: what is stored is as it was.
         """
         await self._writer.write(operations.complete, record)
+        self.events.on_stored()
 
     async def settle_interrupted(self, now: datetime) -> int:
         """Complete every unfinished record as `interrupted`, ended by `restart` at `now`.
@@ -72,7 +80,7 @@ class SqlRecordStore:
         Raises:
             StoreUnavailableError: none was.
         """
-        return await self._writer.write(operations.settle_interrupted, now)
+        return await self._writer.write(settle_interrupted, now)
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         """Read one record of the organisation, or None.
@@ -141,7 +149,8 @@ class SqlRecordStore:
         Raises:
             StoreUnavailableError: nothing was written.
         """
-        await self._writer.write(operations.add_recordings, recording)
+        await self._writer.write(add_recordings, recording)
+        self.events.on_stored()
 
     async def recording(self, organisation: str, recording_id: str) -> Recording | None:
         """Read one recording of the organisation, or None.

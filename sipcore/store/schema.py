@@ -163,3 +163,23 @@ queue_agents = sa.Table(
     sa.Column("idle_since", UtcTime),
 )
 """One row per agent of a queue: an `AgentMemory`."""
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index(None, "organisation", "id"),
+)
+"""One row per event that organisations are told of: a `StoredEvent`."""
+
+webhook_cursors = sa.Table(
+    "webhook_cursors",
+    metadata,
+    sa.Column("organisation", sa.String, primary_key=True),
+    sa.Column("webhook", sa.String, primary_key=True),
+    sa.Column("event_id", sa.BigInteger, nullable=False),
+)
+"""One row per webhook: the last event that needs no delivery any more."""

@@ -166,6 +166,16 @@ async def test_the_lines_of_ring_groups_are_followed_too(opened) -> None:
     assert site.lines.idle_since(("acme", "103")) is not None
 
 
+async def test_an_agent_that_pauses_and_comes_back_is_told(opened) -> None:
+    site = await opened(SALES)
+    told: list[tuple[str, str, str, bool]] = []
+    site.board.on_agent = lambda *change: told.append(change)
+    site.board.pause("acme", "700", "102")
+    site.board.resume("acme", "700", "102")
+    site.board.pause("acme", "700", "nobody")
+    assert told == [("acme", "700", "102", True), ("acme", "700", "102", False)]
+
+
 async def test_a_restart_finds_pauses_turns_and_idle_times_again(opened) -> None:
     queue = replace(SALES, strategy=HuntStrategy.ROUND_ROBIN, wrap_up_seconds=3600)
     before = await opened(queue)

@@ -1,0 +1,77 @@
+"""The events table: written in the transaction of what the events tell, read by whoever passes them on.
+
+So no event is told of what was not written, and none is missing of what was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
+from sipcore.store.schema import events
+
+
+class Expired(NamedTuple):
+    """Events that need not be kept: at most `limit` of those before an id."""
+
+    before: int
+    limit: int
+
+
+def put(connection: sa.Connection, told: Iterable[PublicEvent]) -> None:
+    """Insert events in their order, behind all that are there; the clock may have been set back since.
+
+    There is one writer (`sipcore.store.writer`), so ids rise in the order of commits, and who has read as far as one
+    id misses nothing that is committed later.
+    """
+    told = list(told)
+    if not told:
+        return
+    newest = connection.exec_driver_sql("SELECT max(id) FROM events").scalar() or 0
+    first = max(newest + 1, first_id_at(time.time()))
+    rows = [(event_id, event.organisation, str(event.type), event.body()) for event_id, event in enumerate(told, first)]
+    connection.exec_driver_sql(_insert(connection.dialect), rows)
+
+
+def put_all(connection: sa.Connection, groups: Sequence[Sequence[PublicEvent]]) -> None:
+    """Insert the events of a group of writes."""
+    put(connection, chain.from_iterable(groups))
+
+
+def purge(connection: sa.Connection, expired: Sequence[Expired]) -> int:
+    """Delete old events; return how many."""
+    deleted = 0
+    for before, limit in expired:
+        oldest = sa.select(events.c.id).where(events.c.id < before).order_by(events.c.id).limit(limit)
+        deleted += connection.execute(sa.delete(events).where(events.c.id.in_(oldest))).rowcount
+    return deleted
+
+
+def events_after(event_id: int, organisation: str | None, limit: int) -> sa.Select[Any]:
+    """Select what was stored after an event, oldest first; of one organisation, or of all."""
+    page = sa.select(events.c.id, events.c.organisation, events.c.type, events.c.body).where(events.c.id > event_id)
+    if organisation is not None:
+        page = page.where(events.c.organisation == organisation)
+    return page.order_by(events.c.id).limit(limit)
+
+
+def newest_id() -> sa.Select[Any]:
+    """Select the id of the newest event; one row, NULL when there is none."""
+    return sa.select(sa.func.max(events.c.id))
+
+
+def to_events(rows: Iterable[Sequence[Any]]) -> tuple[StoredEvent, ...]:
+    """Build events from the rows of `events_after`."""
+    return tuple(StoredEvent(*row) for row in rows)
+
+
+@lru_cache(maxsize=4)
+def _insert(dialect: sa.Dialect) -> str:
+    """Write the INSERT once: one is in the transaction that a call's first INVITE waits for."""
+    return str(sa.insert(events).compile(dialect=dialect, column_keys=["id", "organisation", "type", "body"]))

@@ -1,0 +1,48 @@
+"""What is written after a look at what is there: what a dead run left unfinished, and recordings of known calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from sipcore.domain.causes import WORKER_DIED, Disposition
+from sipcore.domain.public_events import recording_ready
+from sipcore.domain.record import CallRecord, LegRecord
+from sipcore.domain.recording import Recording
+from sipcore.store import operations, outbox
+from sipcore.store.queries import one_record, to_records, unfinished_records
+from sipcore.store.schema import recordings
+
+
+def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> int:
+    """Complete what is unfinished, and tell that it ended; return how many calls."""
+    now = max(times)
+    left = to_records(connection.execute(unfinished_records()))
+    if left:
+        operations.complete(connection, [_interrupted(record, now) for record in left])
+    return len(left)
+
+
+def add_recordings(connection: sa.Connection, added: Sequence[Recording]) -> None:
+    """Insert recordings, over those that are there, and tell of those that are new."""
+    ids = [recording.id for recording in added]
+    known = set(connection.execute(sa.select(recordings.c.id).where(recordings.c.id.in_(ids))).scalars())
+    operations.add_recordings(connection, added)
+    now = datetime.now(UTC)
+    for recording in added:
+        if recording.id not in known:
+            of_call = to_records(connection.execute(one_record(recording.organisation, recording.call_id)))
+            outbox.put(connection, (recording_ready(record, recording, now) for record in of_call))
+
+
+def _interrupted(record: CallRecord, now: datetime) -> CallRecord:
+    legs = tuple(_interrupted_leg(leg, now) if leg.disposition is None else leg for leg in record.legs)
+    return replace(record, legs=legs, ended_at=now, disposition=Disposition.INTERRUPTED, ended_by="restart")
+
+
+def _interrupted_leg(leg: LegRecord, now: datetime) -> LegRecord:
+    cause, disposition = WORKER_DIED.cause, WORKER_DIED.disposition
+    return replace(leg, disposition=disposition, cause=cause, ended_by="local", ended_at=now)
