@@ -21,6 +21,7 @@ from config.model import (
 )
 from config.origin import AudioSource
 from config.values import is_e164
+from config.webhook import WebhookSettings
 from sipcore.domain.directory import (
     Announcement,
     ApiKey,
@@ -38,6 +39,7 @@ from sipcore.domain.directory import (
     Trunk,
     User,
 )
+from sipcore.domain.webhook import Webhook
 
 
 def directory_of(settings: Settings, audio: AudioSource) -> Directory:
@@ -113,6 +115,8 @@ def _organisation(name: str, org: OrganisationSettings, audio: AudioSource) -> O
         prompts=audio.prompts(org.language, org.prompts),
         machine_detection=org.machine_detection.detection,
         recording=org.recording.rules,
+        event_digits=org.event_digits,
+        webhooks={webhook_name: _webhook(webhook_name, webhook) for webhook_name, webhook in org.webhooks.items()},
     )
 
 
@@ -173,6 +177,16 @@ def _at_the_pbx(org: OrganisationSettings) -> dict[str, Extension]:
     named = {number for group in org.ring_groups.values() for number in group.members}
     named |= {number for queue in org.queues.values() for number in queue.agents}
     return {number: Extension(number) for number in named - org.ring_groups.keys() if not is_e164(number)}
+
+
+def _webhook(name: str, webhook: WebhookSettings) -> Webhook:
+    return Webhook(
+        name=name,
+        url=webhook.url.get_secret_value(),
+        secret=webhook.secret.get_secret_value(),
+        types=frozenset(webhook.types),
+        allow_private=webhook.allow_private,
+    )
 
 
 def _user(name: str, user: UserSettings) -> User:

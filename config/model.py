@@ -46,6 +46,7 @@ from config.values import (
     expected,
     refused,
 )
+from config.webhook import WebhookSettings
 from sipcore.domain.directory import AppKind, NumberFormat, Transport
 from sipcore.domain.machine_detection import (
     BeepParameters,
@@ -87,6 +88,7 @@ class StorageSettings(Table):
     database: Database = SecretStr("sqlite:///var/click2call.db")
     recordings: Folder = Path("var/recordings")
     spool: Folder = Path("var/spool")
+    event_days: int = Field(default=7, ge=1, le=3650)
 
 
 class LogSettings(Table):
@@ -357,6 +359,8 @@ class OrganisationSettings(Table):
     messages: dict[Number, MessageSettings] = Field(default_factory=dict)
     ivrs: dict[Number, IvrSettings] = Field(default_factory=dict)
     apps: dict[Name, AppSettings] = Field(default_factory=dict)
+    event_digits: bool = False
+    webhooks: dict[Name, WebhookSettings] = Field(default_factory=dict)
     machine_detection: MachineDetectionSettings = Field(default_factory=MachineDetectionSettings)
     recording: RecordingSettings = Field(default_factory=RecordingSettings)
 

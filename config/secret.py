@@ -10,7 +10,7 @@ import argon2
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 
 from config.origin import Origin, origin_of
-from config.values import database_url, expected, refused
+from config.values import database_url, expected, refused, webhook_url
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # RFC 6750 section 2.1: what can follow `Authorization: Bearer`.
@@ -18,6 +18,7 @@ _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 # RFC 9106 section 3.1, in bytes; the salt's is what the reference implementation takes.
 _ARGON2_MIN_SALT = 8
 _ARGON2_MIN_HASH = 4
+_SIGNING_SECRET_LENGTH = 16
 _KEY_HASH = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
 
@@ -81,9 +82,23 @@ def _database(value: SecretStr) -> SecretStr:
     return value
 
 
+def _webhook_url(value: SecretStr) -> SecretStr:
+    webhook_url(value.get_secret_value())
+    return value
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < _SIGNING_SECRET_LENGTH:
+        raise expected(f"{_SIGNING_SECRET_LENGTH} characters or more")
+    return value
+
+
 Secret = Annotated[SecretStr, BeforeValidator(_look_up)]
 PasswordHash = Annotated[Secret, AfterValidator(_argon2_hash)]
 BearerKey = Annotated[Secret, AfterValidator(_bearer_key)]
 KeyHash = Annotated[Secret, AfterValidator(_key_hash)]
 Database = Annotated[Secret, AfterValidator(_database)]
 """A database URL, which may hold a password."""
+WebhookUrl = Annotated[Secret, AfterValidator(_webhook_url)]
+"""An http or https address, which may hold a token."""
+SigningSecret = Annotated[Secret, AfterValidator(_signing_secret)]

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from config.origin import origin_of
 from sipcore.domain.directory import IdentityHeader, SipAddress, SipHost
 from sipcore.domain.errors import AudioFileError
+from sipcore.domain.public_events import EventType
 
 Parsed = TypeVar("Parsed")
 
@@ -231,6 +232,22 @@ def database_url(value: str) -> str:
     return value
 
 
+def webhook_url(value: str) -> str:
+    """Check where events are sent: an http or https address, without user, password and fragment."""
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise expected("an address of printable ASCII characters without spaces")
+    try:
+        url = urlsplit(value)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:  # a broken port or bracket; the error would show the address
+        usable = False
+    if not usable:
+        raise expected('an address such as "https://crm.example/click2call"')
+    if "@" in url.netloc or url.fragment:
+        raise expected("an address without user, password and fragment; deliveries are signed with `secret`")
+    return value
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str):
         raise PydanticKnownError("string_type")
@@ -250,6 +267,12 @@ def _audio_file(value: object, info: ValidationInfo) -> Path:
 
 def _folder(value: str) -> Path:
     return Path(_header_safe(value))
+
+
+def _event_type(value: str) -> str:
+    if value not in set(EventType):
+        raise expected(f"one of {', '.join(EventType)}")
+    return value
 
 
 def _unique(values: tuple[Parsed, ...]) -> tuple[Parsed, ...]:
@@ -303,4 +326,7 @@ Prefixes = Annotated[tuple[E164Prefix, ...], Strict(strict=False), AfterValidato
 Shapes = Annotated[tuple[Shape, ...], Strict(strict=False), AfterValidator(_unique)]
 Targets = Annotated[tuple[Target, ...], Strict(strict=False), AfterValidator(_unique)]
 Networks = Annotated[tuple[Network, ...], Strict(strict=False), AfterValidator(_unique)]
+EventTypes = Annotated[
+    tuple[Annotated[str, AfterValidator(_event_type)], ...], Strict(strict=False), AfterValidator(_unique)
+]
 IdentityHeaders = Annotated[tuple[IdentityHeader, ...], Strict(strict=False), AfterValidator(_unique)]
