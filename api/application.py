@@ -12,6 +12,7 @@ from tornado.web import Application
 from api.access_log import log_request
 from api.handlers.base import NotFoundHandler
 from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
+from api.handlers.events import HEARTBEAT_SECONDS, EventSocketHandler, EventStreamHandler, EventStreams
 from api.handlers.health import HealthHandler, ReadinessHandler
 from api.handlers.queues import QueueAgentHandler, QueueHandler, QueuesHandler
 from api.handlers.recordings import CallRecordingHandler, RecordingHandler
@@ -34,6 +35,8 @@ SERVER_OPTIONS: Final[dict[str, Any]] = {
 Headers may be twice as long as a query string may: the application itself tells that a query is too long.
 """
 
+_LONGEST_SOCKET_MESSAGE = 4096
+"""What clients may say on a WebSocket, which is nothing that matters."""
 _DIALUP = r"/API/dialup(?:\.php)?"
 
 
@@ -54,6 +57,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     store: RecordStore,
     queues: QueueBoard,
     recordings: RecordingArchive,
+    streams: EventStreams,
     authenticator: Authenticator,
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
@@ -67,6 +71,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         store: keeps records.
         queues: where callers wait for agents.
         recordings: what was recorded.
+        streams: those who follow the events.
         authenticator: knows who is asking.
         workers_ready: tells whether a worker can take a call now.
         trunk_states: tells how each trunk's registration stands.
@@ -76,6 +81,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     """
     dialup = {"calls": calls, "authenticator": authenticator}
     records = {"authenticator": authenticator, "store": store, "live_record": live_record}
+    of_events = {"authenticator": authenticator, "streams": streams}
     of_queues = {"authenticator": authenticator, "queues": queues}
     of_recordings = {"authenticator": authenticator, "recordings": recordings}
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
@@ -90,9 +96,13 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
             Rule(PathMatches(r"/api/v1/queues/([^/]+)/agents/([^/]+)/(pause|resume)"), QueueAgentHandler, of_queues),
             Rule(PathMatches(r"/api/v1/recordings/([^/]+)"), RecordingHandler, of_recordings),
             Rule(PathMatches(r"/api/v1/calls/([^/]+)/recording/(pause|resume|stop)"), CallRecordingHandler, dialup),
+            Rule(PathMatches(r"/api/v1/events"), EventStreamHandler, of_events),
+            Rule(PathMatches(r"/api/v1/events/ws"), EventSocketHandler, of_events),
             Rule(PathMatches(r"/healthz"), HealthHandler),
             Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),
         ],
         default_handler_class=NotFoundHandler,
         log_function=log_request if access_log else lambda _handler: None,
+        websocket_ping_interval=HEARTBEAT_SECONDS,
+        websocket_max_message_size=_LONGEST_SOCKET_MESSAGE,
     )

@@ -8,6 +8,7 @@ import os
 import pwd
 import signal
 import tempfile
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
@@ -18,7 +19,9 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from api.application import SERVER_OPTIONS, make_application
+from api.handlers.events import EventStreams
 from api.log_setup import set_up
+from api.webhook_sender import HttpWebhookSender
 from config.directory import directory_of
 from config.loader import load
 from config.model import Settings
@@ -26,13 +29,13 @@ from sipcore.audio.library import AudioLibrary
 from sipcore.audio.recordings import RecordingFolder
 from sipcore.audio.spool import Spool, open_spool
 from sipcore.domain.directory import Directory
-from sipcore.domain.errors import SettingsError, StartUpError
+from sipcore.domain.errors import SettingsError, StartUpError, StoreUnavailableError
 from sipcore.service.admission import EngineSettings
 from sipcore.service.authentication import Authenticator
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
+from sipcore.service.eventing import Eventing
 from sipcore.service.numbers import PhoneNumberPlan
-from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recorder import Recorder
 from sipcore.service.recording_archive import RecordingArchive
 from sipcore.sip.pool import WorkerPool
@@ -40,6 +43,9 @@ from sipcore.sip.starter import PoolSettings
 from sipcore.store.records import SqlRecordStore, open_store
 
 _log = structlog.get_logger("server")
+
+TakeOver = Callable[[Directory], Awaitable[None]]
+"""Tells everybody who keeps something of the directory that there is a new one."""
 
 _YOUNG_GARBAGE = 20_000
 """Objects made before the collector looks at the young ones: a call makes some hundreds, so that few requests wait
@@ -103,22 +109,29 @@ class _Server:
             raise StartUpError(f"cannot listen on {where}: {error.strerror or error}") from error
         store = await open_store(settings.storage.database.get_secret_value())
         pool = WorkerPool(pool_settings(settings, self._folder.takes))
+        sender = HttpWebhookSender()
+        events = Eventing(store.events, sender, self._directory, kept_days=settings.storage.event_days)
+        pool.watch_trunks(events.recorder.trunk_changed)
         try:
             await pool.start(self._directory.current)
-            await self._serve(store, pool, sockets)
+            await self._serve(store, pool, events, sockets)
         finally:
             await pool.close()
+            sender.close()
             await store.close()
         return 0
 
-    async def _serve(self, store: SqlRecordStore, pool: WorkerPool, sockets: list[socket]) -> None:
+    async def _serve(self, store: SqlRecordStore, pool: WorkerPool, events: Eventing, sockets: list[socket]) -> None:
         settled = await store.settle_interrupted(datetime.now(UTC))
         if settled:
             _log.warning("calls of an earlier run settled as interrupted", calls=settled)
         limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
+        await events.start()
         recordings = RecordingArchive(self._folder, store, self._directory)
         recorder = Recorder(recordings, self._directory)
-        engine = CallEngine(pool, store, self._directory, PhoneNumberPlan(), limits, recorder)
+        engine = CallEngine(pool, store, self._directory, PhoneNumberPlan(), limits, recorder, steps=events.recorder)
+        streams = EventStreams(events.log)
+        engine.queues.on_agent = events.recorder.agent_changed
         await engine.queues.start()
         recordings.start()
         engine.start()
@@ -127,6 +140,7 @@ class _Server:
             store=store,
             queues=engine.queues,
             recordings=recordings,
+            streams=streams,
             authenticator=Authenticator(self._directory),
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
@@ -135,7 +149,14 @@ class _Server:
         )
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, pool, engine.queues)
+
+        async def take_over(directory: Directory) -> None:
+            pool.configure(directory)
+            engine.queues.configure()
+            streams.end()
+            await events.webhooks.configure()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, take_over)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG_GARBAGE)
@@ -147,14 +168,16 @@ class _Server:
         await engine.stop()
         await recorder.stop()
         await recordings.stop()
+        await events.stop()
+        streams.end()
         await server.close_all_connections()
 
-    def _begin_reload(self, pool: WorkerPool, queues: QueueBoard) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload(pool, queues))
+    def _begin_reload(self, take_over: TakeOver) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload(take_over))
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
 
-    async def _reload(self, pool: WorkerPool, queues: QueueBoard) -> None:
+    async def _reload(self, take_over: TakeOver) -> None:
         """Take organisations and trunks over from the file; with anything wrong in it, everything stays."""
         async with self._reloading:
             try:
@@ -166,8 +189,10 @@ class _Server:
                 _log.error("settings not reloaded; the old ones stay", problems=problems)
                 return
             self._take_over(settings, directory)
-            pool.configure(directory)
-            queues.configure()
+            try:
+                await take_over(directory)
+            except StoreUnavailableError as error:
+                _log.error("webhooks not reloaded; the old ones go on", error=str(error))
             _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
 
     def _take_over(self, settings: Settings, directory: Directory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,16 +20,19 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from api.application import SERVER_OPTIONS, make_application
+from api.handlers.events import EventStreams
 from sipcore.audio.recordings import RecordingFolder
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import ApiKey, Directory, HuntStrategy, Organisation, Queue, User
 from sipcore.domain.lines import LineBoard
+from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
 from sipcore.domain.registration import RegistrationState, TrunkState
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.service.authentication import Authenticator
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
+from sipcore.service.event_log import EventLog
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
 
@@ -121,6 +125,8 @@ class Site:
     logged: list[Any]
     queues: QueueBoard
     recordings: RecordingArchive
+    events: MemoryEvents
+    streams: EventStreams
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
     trunks: list[TrunkState] = field(default_factory=list)
@@ -128,6 +134,11 @@ class Site:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    async def log_has(self, count: int) -> None:
+        """Wait until so many events were passed on."""
+        async with asyncio.timeout(5):
+            await self.streams.log.after("acme", self.events.stored[count - 1].id - 1, 5)
 
     async def fetch(self, path: str, **request: Any) -> HTTPResponse:
         return await self.client.fetch(f"{self.url}{path}", raise_error=False, follow_redirects=False, **request)
@@ -172,6 +183,32 @@ def bearer_key() -> str:
     return KEY
 
 
+class MemoryEvents:
+    """An event store in memory; a test puts events in."""
+
+    def __init__(self) -> None:
+        self.stored: list[StoredEvent] = []
+        self.on_stored = lambda: None
+
+    async def put(self, events: list[PublicEvent]) -> None:
+        first = max([first_id_at(time.time()), *(event.id + 1 for event in self.stored)])
+        self.stored += [
+            StoredEvent(event_id, event.organisation, event.type, event.body())
+            for event_id, event in enumerate(events, first)
+        ]
+        self.on_stored()
+
+    async def after(self, event_id: int, organisation: str | None, limit: int) -> tuple[StoredEvent, ...]:
+        found = [e for e in self.stored if e.id > event_id and organisation in (None, e.organisation)]
+        return tuple(found[:limit])
+
+    async def newest(self) -> int:
+        return self.stored[-1].id if self.stored else 0
+
+    async def purge(self, *_: int) -> int:
+        return 0
+
+
 @pytest.fixture
 async def site(directory: Directory, tmp_path: Path):
     told: list[object] = []
@@ -179,14 +216,20 @@ async def site(directory: Directory, tmp_path: Path):
     queues = QueueBoard(live, LineBoard(), store, told.append)
     await queues.start()
     recordings = RecordingArchive(RecordingFolder.open(tmp_path, tmp_path / "kept"), store, live)
+    events = MemoryEvents()
+    log = EventLog(events, kept_days=7)
+    events.on_stored = log.on_stored
+    await log.start()
+    streams = EventStreams(log)
     with structlog.testing.capture_logs() as logged:
-        site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues, recordings)
+        site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues, recordings, events, streams)
         site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
         application = make_application(
             calls=calls,
             store=store,
             queues=queues,
             recordings=recordings,
+            streams=streams,
             authenticator=Authenticator(live, hasher=CHEAP),
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
@@ -198,5 +241,7 @@ async def site(directory: Directory, tmp_path: Path):
         server.add_sockets(sockets)
         yield site
         server.stop()
+        streams.end()
+        await log.stop()
         site.client.close()
         await server.close_all_connections()
