@@ -138,8 +138,9 @@ class Rooms(Generic[CarrierT]):
         if room is None:
             return
         self._forget(room, link)
-        if not all(end.up for end in link.ends):
-            # What could not be reached once is not tried for ever.
+        never_up = not all(end.up for end in link.ends)
+        if never_up and all(end.worker.number in self._capacity.workers for end in link.ends):
+            # A worker that lives and could not be reached is not tried for ever.
             self._give_up(room, reason)
         self._later(0.0, partial(self._mend, room))
 
@@ -169,7 +170,10 @@ class Rooms(Generic[CarrierT]):
         # A place is kept for who comes next: to make one later would interrupt those who talk.
         if len(parts) == 1 or self._fit(parts, keep=1, borrow=False):
             self._connect(room, borrow=False)
-        elif not room.ending and not room.hubs_are_out:
+        elif room.ending:
+            # Their slots come back in some milliseconds.
+            self._wait(room)
+        elif not room.hubs_are_out:
             room.seeks_hub = True
             self._find_hub(room.nodes.keys(), partial(self._take_hub, room))
         elif self._fit(parts, keep=0, borrow=False):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from worlds import WIDE_WORKERS, World, fake_world, real_world
+from worlds import WIDE_WORKERS, WIDEST_WORKERS, World, fake_world, real_world
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module", params=[fake_world, real_world], ids=["fake", "real"])
@@ -19,4 +19,11 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 async def wide_world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """One with room for a call that needs many workers."""
     async with request.param(WIDE_WORKERS) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=[fake_world, real_world], ids=["fake", "real"])
+async def widest_world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """One with room for a large conference."""
+    async with request.param(WIDEST_WORKERS) as world:
         yield world

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 import pytest
+from testbed.audio import tones
 from testbed.capture import UdpSink
 from testbed.phone import Behaviour, Phone, PhoneCall
 from testbed.process import is_bound, wait_until
@@ -27,6 +28,7 @@ from sipcore.domain.errors import NoLegCapacityError
 from sipcore.domain.events import Event, LegEnded, WorkerLost
 from sipcore.domain.slots import Slots
 from sipcore.service.port import SipPort
+from sipcore.sip.capacity import Capacity, CarrierT
 from sipcore.sip.fake import (
     ANSWERS,
     ANSWERS_LATE,
@@ -43,6 +45,7 @@ from sipcore.sip.starter import PoolSettings
 ReservedT = TypeVar("ReservedT")
 WORKERS = 2
 WIDE_WORKERS = 8
+WIDEST_WORKERS = 20
 LEGS_PER_WORKER = 4
 PATIENCE = 10.0
 """Seconds for what takes milliseconds, on a machine that is busy with other things."""
@@ -87,8 +90,15 @@ class Surroundings(Protocol):
 
     def kill_worker(self, slots: Slots) -> None: ...
 
+    def hubs(self) -> list[Slots]:
+        """What conference rooms have reserved for themselves."""
+        ...
+
     async def hears(self, leg: str, *others: str) -> None:
-        """Return when the far end of a leg hears just the far ends of these; each of them is a `speaker N`."""
+        """Return when the far end of a leg has heard just the far ends of these for a while from now on.
+
+        Each of them is a `speaker N`.
+        """
         ...
 
 
@@ -135,8 +145,7 @@ class World:
 
     async def hear(self, *legs: str) -> None:
         """Return when each of these hears all the others, and nothing else."""
-        for leg in legs:
-            await self.around.hears(leg, *(other for other in legs if other != leg))
+        await asyncio.gather(*(self.around.hears(leg, *(other for other in legs if other != leg)) for leg in legs))
 
     async def end_of(self, leg: str) -> LegEnded:
         event = await self.event(leg, "LegEnded")
@@ -238,6 +247,9 @@ class FakeSurroundings:
     def kill_worker(self, slots: Slots) -> None:
         self._port.lose_worker(slots.worker)
 
+    def hubs(self) -> list[Slots]:
+        return _hubs(self._port._capacity)
+
     async def hears(self, leg: str, *others: str) -> None:
         assert self._port.heard_by(leg) == sorted(others)
 
@@ -328,6 +340,9 @@ class RealPeers:
     async def calls_seen(self) -> int:
         return await asyncio.to_thread(self._calls_seen)
 
+    def hubs(self) -> list[Slots]:
+        return _hubs(self._pool._capacity)
+
     async def hears(self, leg: str, *others: str) -> None:
         phone, number = await self._call(leg)
         speakers = [(await self._call(other))[0] for other in others]
@@ -386,20 +401,28 @@ class RealPeers:
 
 
 def _wait_heard(phone: Phone, call: int, wanted: list[float]) -> None:
-    """Wait until a call has heard exactly these tones for a while."""
+    """Wait until a call has heard exactly these tones for a while, what came before left out."""
+    start = phone.recording(call).seconds
+
+    def heard() -> list[float]:
+        return sorted(tone.hz for tone in tones(phone.recording(call).last(_LISTEN_SECONDS), most=12))
 
     def there() -> bool:
-        recording = phone.recording(call)
-        found = sorted(tone.hz for tone in phone.heard(call, _LISTEN_SECONDS))
-        enough = recording.seconds >= _LISTEN_SECONDS and len(found) == len(wanted)
+        found = heard()
+        enough = phone.recording(call).seconds >= start + _LISTEN_SECONDS and len(found) == len(wanted)
         return enough and all(abs(hz - other) < 10 for hz, other in zip(found, wanted, strict=True))
 
     wait_until(
         there,
         PATIENCE,
-        lambda: f"phone {phone.extension} hears {phone.heard(call, _LISTEN_SECONDS)} and not {wanted}",
+        lambda: f"phone {phone.extension} hears {heard()} and not {wanted}",
         interval=0.05,
     )
+
+
+def _hubs(capacity: Capacity[CarrierT]) -> list[Slots]:
+    reservations = [each for worker in capacity.workers.values() for each in worker.reservations.values()]
+    return [each.slots for each in reservations if each.links and not each.legs]
 
 
 def _plan(user: str, port: int) -> LegPlan:
