@@ -10,7 +10,7 @@ import time
 from urllib.parse import urlencode
 
 from benchmark.peer import number_of
-from benchmark.server import Server
+from benchmark.server import RECORDED, Server
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
@@ -21,13 +21,15 @@ class Clicks:
 
     Args:
         server: whom to ask.
+        recorded: whether the calls are recorded.
 
     Attributes:
         begun: when each call was clicked, in ns since the epoch, just before its TCP connection.
         answers: the body of each call's answer: `ok`, or what went wrong.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, recorded: bool = False) -> None:
+        self._more = {"SetCID": RECORDED} if recorded else {}
         self._where = (server.address, server.port)
         self.begun: dict[int, int] = {}
         self.answers: dict[int, str] = {}
@@ -38,7 +40,7 @@ class Clicks:
         query = urlencode(
             {
                 "user": "bench", "pass": "bench", "org": "bench", "Response": "yes",
-                "dial1": number_of(call, 1), "dial2": dial2 or number_of(call, 2),
+                "dial1": number_of(call, 1), "dial2": dial2 or number_of(call, 2), **self._more,
             }
         )  # fmt: skip
         request = f"GET /API/dialup.php?{query} HTTP/1.1\r\nHost: {self._where[0]}\r\nConnection: close\r\n\r\n"

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,14 @@ class Bench:
         for calls in self._plan.media_calls:
             yield await self._media(calls)
 
+    async def recording(self) -> AsyncIterator[Measurement]:
+        """The same, recorded: what that adds."""
+        for calls in self._plan.media_calls:
+            plain, recorded = await self._media(calls), await self._media(calls, recorded=True)
+            both = (recorded.load.server - plain.load.server) * 100 / calls
+            added = single("CPU that recording adds to a call", "% core", both, below=0.25)
+            yield replace(recorded, figures=[added, *recorded.figures])
+
     async def queue(self) -> AsyncIterator[Measurement]:
         """Callers who wait in a queue, hear music, and are told their positions."""
         calls = self._plan.waiting_calls
@@ -182,9 +190,9 @@ class Bench:
         for per_second in self._plan.rates:
             yield await self._rate(per_second)
 
-    async def _media(self, calls: int) -> Measurement:
+    async def _media(self, calls: int, *, recorded: bool = False) -> Measurement:
         with self._server() as server, self._peer(server, hold_seconds=None, media=True) as peer:
-            clicks = Clicks(server)
+            clicks = Clicks(server, recorded=recorded)
             for _ in range(calls):
                 clicks.click(next(self._calls))
                 await asyncio.sleep(1 / _RAMP_PER_SECOND)
@@ -196,6 +204,7 @@ class Bench:
             await asyncio.sleep(self._plan.media_seconds)
             load, after = meter.read(), peer.counters()
             weights = [pss_mb(pid) for pid in server.worker_pids()]
+            recordings = len(list((server.folder / "recordings").glob(".open/*.json")))
             peer.hang_up()
             await _all_over(clicks, peer)
             remarks = _remarks(clicks, peer, server)
@@ -206,9 +215,10 @@ class Bench:
             single("PSS of a worker, with its calls", "MB", sum(weights) / max(len(weights), 1)),
         ]
         counted = ("rtp_sent", "rtp_received", "rtp_duplicates")
-        details = {"workers": len(weights), "legs_reported": after["legs_reported"]}
+        details = {"workers": len(weights), "legs_reported": after["legs_reported"], "recordings": recordings}
         details |= {name: after[name] - before[name] for name in counted}
-        return Measurement(f"media, {calls} calls", figures, load, details, remarks)
+        name = "recording" if recorded else "media"
+        return Measurement(f"{name}, {calls} calls", figures, load, details, remarks)
 
     async def _rate(self, per_second: int) -> Measurement:
         with self._server() as server, self._peer(server, hold_seconds=self._plan.rate_hold_seconds) as peer:
@@ -247,6 +257,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "workers": Bench.workers,
     "idle": Bench.idle,
     "media": Bench.media,
+    "recording": Bench.recording,
     "queue": Bench.queue,
     "rate": Bench.rate,
 }

@@ -50,7 +50,11 @@ password = "bench"
 agents = ["{agent}"]
 position_seconds = {position_seconds}
 max_wait_seconds = 3600
+[orgs.bench.extensions.{recorded}]
+record = true
 """
+RECORDED = "900"
+"""As `SetCID` of a call: its recording belongs to this extension."""
 QUEUE = "700"
 """Number of a queue whose callers hear music, and their position every `POSITION_SECONDS`."""
 POSITION_SECONDS = 15
@@ -101,6 +105,7 @@ class Server:
                 agent=_AGENT,
                 queue=QUEUE,
                 position_seconds=POSITION_SECONDS,
+                recorded=RECORDED,
             )
         )
         return settings
