@@ -45,18 +45,6 @@ class _Track:
         return np.frombuffer(self.file.read((end - begin) * _SAMPLE), "<i2")
 
 
-def _samples(path: Path) -> int:
-    """Tell how many samples a take holds, by the size of its file.
-
-    The sizes in its header are written when it is closed, and never after a full disk or the end of its worker.
-    """
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return 0
-    return max(status.st_size - _HEADER, 0) // _SAMPLE if stat.S_ISREG(status.st_mode) else 0
-
-
 def merge(
     takes: Sequence[tuple[Take, Path]], target: BinaryIO, form: RecordingFormat, stopped: Callable[[], bool]
 ) -> float:
@@ -98,12 +86,17 @@ def merge(
 
 
 def _open(take: Take, path: Path, files: ExitStack) -> _Track | None:
-    """Open a take, but nothing that a worker may have put in its place."""
+    """Open a take, but nothing that a worker may have put in its place.
+
+    Its length is that of the file: the sizes in its header are written when it is closed, and never after a full disk
+    or the end of its worker.
+    """
     try:
         file = files.enter_context(os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb"))
     except OSError:
         return None
-    samples = _samples(path)
+    status = os.fstat(file.fileno())
+    samples = max(status.st_size - _HEADER, 0) // _SAMPLE if stat.S_ISREG(status.st_mode) else 0
     first = round(take.offset_seconds * _RATE_HZ)
     return _Track(1 if take.channel is Channel.RIGHT else 0, first, first + samples, file)
 

@@ -172,8 +172,8 @@ class CallRecording(Machine[RecordingState]):
                 return [command]
             return self._announce(command) if self._notice else [command, *self._begin()]
         if self.state is RecordingState.NOTICE:
-            self._join = command
-            return []
+            # Somebody else is there now, who has not heard it.
+            return self._announce(command)
         return [command, *self._record()]
 
     def _first_answered(self, parties: Mapping[Role, Party]) -> list[Command]:

@@ -142,11 +142,10 @@ class Recorder:
                         self._alarm_of_stall(live)
 
     def _alarm_of_stall(self, live: _LiveRecording) -> None:
-        if live.recording.flaw is None:
-            if self._files.is_full():
-                self._flaw(live, Flaw.DISK_FULL, "the disk is full")
-            else:
-                self._flaw(live, Flaw.AUDIO_MISSING, "nothing is written any more")
+        if self._files.is_full():
+            self._flaw(live, Flaw.DISK_FULL, "the disk is full")
+        else:
+            self._flaw(live, Flaw.AUDIO_MISSING, "nothing is written any more")
 
     def _flaw(self, live: _LiveRecording, flaw: Flaw, reason: str) -> None:
         """Note that a recording will be incomplete; its first flaw stands."""

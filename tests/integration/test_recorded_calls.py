@@ -47,6 +47,14 @@ caller_id = "+12025550101"
 record = true
 [orgs.{org}.extensions.102]
 contact = "sip:102@127.0.0.1:{colleague}"
+[orgs.{org}.extensions.103]
+contact = "sip:103@127.0.0.1:{colleague}"
+[orgs.{org}.extensions.104]
+contact = "sip:104@127.0.0.1:{colleague}"
+[orgs.{org}.extensions.105]
+contact = "sip:105@127.0.0.1:{colleague}"
+[orgs.{org}.ring_groups.600]
+members = ["103", "104", "105", "101"]
 [orgs.{org}.apps.box]
 number = "*98"
 kind = "voicemail"
@@ -328,21 +336,34 @@ def doomed(tmp_path: Path, phones: tuple[Phone, Phone, Phone]) -> Iterator[Bed]:
         yield Bed(server, *phones)
 
 
-def carrier(server: Server, phone: Phone) -> int:
-    """Process id of the worker that carries the phone's call: the one that has recordings open."""
+def recording_workers(server: Server) -> set[int]:
+    """Process ids of the workers that have recordings open."""
+    found = set()
     for pid in server.worker_pids():
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 if "/recordings/" in str(entry.readlink()):
-                    return pid
-    raise AssertionError(f"nobody records {phone.extension}")
+                    found.add(pid)
+    return found
+
+
+def test_legs_on_different_workers_are_in_one_recording(bed: Bed) -> None:
+    bed.colleague.behave("ring")
+    call = bed.joined(CUSTOMER, "600")
+    bed.colleague.behave("answer")
+    let_talk(bed.agent)
+    assert len(recording_workers(bed.server)) == 2
+    recorded = bed.recorded(bed.hang_up(call))
+    assert (hears(recorded.left), hears(recorded.right)) == ([CUSTOMER_HZ], [AGENT_HZ])
+    assert recorded.record["recording_state"] == "complete"
 
 
 def test_what_a_worker_that_is_killed_has_recorded_is_kept(doomed: Bed) -> None:
     call = doomed.joined()
     let_talk(doomed.agent, 3.0)
     talked = seconds_of(call)
-    os.kill(carrier(doomed.server, doomed.agent), signal.SIGKILL)
+    (worker,) = recording_workers(doomed.server)
+    os.kill(worker, signal.SIGKILL)
     ended = doomed.server.wait_record(call["legs"][0]["uid"])
     assert ended["disposition"] == "interrupted"
     recorded = doomed.recorded(ended)

@@ -6,7 +6,6 @@ Time is a number of seconds; every story starts at 0.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -59,9 +58,9 @@ def phone(leg: str, line: str) -> PhoneParty:
     return PhoneParty(leg, replace(plan(line), line=line), 20)
 
 
-def recorder(rules: RecordingRules, owner_of: Callable[[str, str], Owner | None] = owner_101) -> CallRecording:
+def recorder(rules: RecordingRules) -> CallRecording:
     ids = itertools.count(1)
-    return CallRecording(owner_of, rules, NOTICE, lambda: f"id-{next(ids)}")
+    return CallRecording(owner_101, rules, NOTICE, lambda: f"id-{next(ids)}")
 
 
 def call_of(line1: str = "101", line2: str = "+12025550123", second: Party | None = None, **rules: object) -> Call:
@@ -162,6 +161,19 @@ def test_a_notice_is_heard_by_both_before_they_are_joined_and_recorded() -> None
         call.change_recording(RecordingAction.STOP)
     assert call.feed(PlaybackFinished(TWO, f"notice {TWO}"), 12) == []
     assert call.feed(PlaybackFinished(ONE, f"notice {ONE}"), 12) == [JOIN, LEFT, RIGHT]
+
+
+def test_whoever_takes_anothers_place_during_the_notice_hears_it_too() -> None:
+    recording = recorder(RecordingRules(notice=True))
+    parties: dict[Role, Party] = {Role.FIRST: phone(ONE, "101"), Role.SECOND: group("102", "103")}
+    for party in parties.values():
+        recording.watch(party.start(0), parties)
+    recording.watch([BridgeLegs(ONE, "member-102")], parties)
+    anew = recording.watch([BridgeLegs(ONE, "member-103")], parties)
+    assert {command.leg for command in anew if isinstance(command, PlayAudio)} == {ONE, "member-103"}
+    assert recording.feed(PlaybackFinished("member-103", "notice member-103")) == []
+    started = recording.feed(PlaybackFinished(ONE, f"notice {ONE}"))
+    assert started == [BridgeLegs(ONE, "member-103"), LEFT, replace(RIGHT, leg="member-103")]
 
 
 def test_with_a_notice_nothing_is_recorded_from_the_answer_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,8 +13,8 @@ from recording_site import RecordingSite, write_take
 from test_call_engine import CUSTOMER, Site, organisation
 
 from sipcore.domain.call_recording import RecordingAction
-from sipcore.domain.commands import LegCommand, PlayAudio, StartRecording, StopRecording
-from sipcore.domain.directory import Extension, RecordingRules, SipAddress, SipHost
+from sipcore.domain.commands import LegCommand, PlaceLeg, PlayAudio, StartRecording, StopRecording
+from sipcore.domain.directory import Extension, Inbound, RecordingRules, SipAddress, SipHost
 from sipcore.domain.errors import NotRecordedError
 from sipcore.domain.events import RecordingFinished
 from sipcore.domain.recording import Channel
@@ -126,3 +127,16 @@ async def test_a_notice_comes_from_the_organisations_prompts(tmp_path) -> None:
         call = await site.settled_dial("101", CUSTOMER)
         told = {command.leg: command.files for command in site.commands if isinstance(command, PlayAudio)}
         assert told == {call.uid1: ("/notice.wav",), call.uid2: ("/notice.wav",)}
+
+
+async def test_calls_that_come_in_are_recorded_for_whom_they_reach(tmp_path) -> None:
+    async with running(tmp_path) as site:
+        directory = site.directory.current
+        acme = replace(directory.organisations["acme"], inbound=Inbound({"+12025550100": "101"}))
+        site.directory.current = replace(directory, organisations={"acme": acme})
+        caller = site.port.arrive("+12025550100", CUSTOMER, "main")
+        while not site.recorded:
+            await site.port.settled()
+            await asyncio.sleep(0)
+        agent = next(command.leg for command in site.commands if isinstance(command, PlaceLeg))
+        assert site.recorded == [(caller, Channel.LEFT), (agent, Channel.RIGHT)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -189,15 +190,24 @@ async def test_what_cannot_be_made_ready_now_is_tried_again(site, monkeypatch) -
     assert (await site.ready()).seconds == 0.5
 
 
-async def test_what_a_server_that_died_has_left_is_repaired(site, tmp_path) -> None:
+async def test_what_a_server_that_died_has_left_is_repaired(site, tmp_path, monkeypatch) -> None:
+    finish, finished = type(site.files).finish, []
+
+    def note_when(self, recording) -> Recording:
+        finished.append(time.monotonic())
+        return finish(self, recording)
+
+    monkeypatch.setattr(type(site.files), "finish", note_when)
     begun(site, START_LEFT)
     write_take(site.files, LEFT, 0.5, whole=False)
     again = RecordingSite(tmp_path)
+    started = time.monotonic()
     again.archive.start()
     with pytest.raises(RecordingPendingError):
         await again.archive.find("acme", WHOLE)
-    write_take(site.files, LEFT, 0.75, whole=False)  # a worker that outlives its server writes on for a while
+    write_take(site.files, LEFT, 0.75, whole=False)
     recording = await again.ready()
+    assert finished[0] - started >= recording_archive.ORPHANS_SECONDS, "its workers write on for a while"
     assert (recording.seconds, recording.flaw, recording.owner) == (0.75, Flaw.SERVER_LOST, "101")
     await again.stop()
 
