@@ -223,7 +223,6 @@ class RecordingArchive:
             try:
                 ready = await self._in_thread(lambda: self.files.finish(recording))
                 await self._store.add_recording(ready)
-                await self._in_thread(lambda: self.files.forget(recording))
             except ShuttingDownError:
                 return
             except (OSError, StoreUnavailableError) as error:
@@ -235,7 +234,15 @@ class RecordingArchive:
             else:
                 del self._unfinished[recording.id]
                 self.tell(RecordingReady(ready))
+                await self._forget(recording)
                 return
+
+    async def _forget(self, recording: OpenRecording) -> None:
+        try:
+            await self._in_thread(lambda: self.files.forget(recording))
+        except OSError as error:
+            # The next start makes the same recording again, and tries again to remove what it is made of.
+            _log.error("what a recording was made of is left", recording=recording.id, error=str(error))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._encoder, work)

@@ -63,6 +63,7 @@ async def test_a_recording_is_ready_when_its_call_is_over_and_both_takes_are_who
     assert (recording.format, recording.flaw) == (RecordingFormat.FLAC, None)
     assert recording.seconds == pytest.approx(0.5, abs=0.1)
     assert await site.archive.find("acme", WHOLE) == (recording, site.files.path(WHOLE, RecordingFormat.FLAC))
+    await site.stop()
     assert list(site.files.takes.iterdir()) == []
     assert site.files.noted() == []
 
@@ -188,6 +189,20 @@ async def test_what_cannot_be_made_ready_now_is_tried_again(site, monkeypatch) -
     assert "No space left" in (await site.alarm()).reason
     assert "database is away" in (await site.alarm()).reason
     assert (await site.ready()).seconds == 0.5
+
+
+async def test_one_whose_takes_cannot_be_removed_is_ready_all_the_same(site, monkeypatch) -> None:
+    def refuse(_self, _recording) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(type(site.files), "forget", refuse)
+    begun(site, START_LEFT)
+    ended(site, START_LEFT)
+    site.recorder.call_ended(TERMS.id)
+    recording = await site.ready()
+    assert (await site.archive.find("acme", WHOLE))[0] == recording
+    await site.stop()
+    assert site.news.empty()
 
 
 async def test_what_a_server_that_died_has_left_is_repaired(site, tmp_path, monkeypatch) -> None:
