@@ -50,6 +50,9 @@ then = "103"
 agents = ["102", "103"]
 strategy = "linear"
 music = "{folder}/music.wav"
+[orgs.acme.queues.704]
+agents = ["102", "103"]
+strategy = "ring_all"
 [orgs.acme.queues.703]
 agents = ["102"]
 music = "{folder}/music.wav"
@@ -259,6 +262,17 @@ def test_an_agent_who_is_busy_elsewhere_is_followed_by_the_next_one_and_the_musi
         ("102", "busy"),
         ("103", "answered"),
     ]
+
+
+def test_when_all_agents_are_rung_the_first_who_answers_takes_the_call(bed):
+    bed.agent.behave("ring")
+    bed.other.behave("ring")
+    bed.dial("101", "704")
+    wait_until(lambda: bed.agent.active_calls() and bed.other.active_calls(), 5.0, "not both agents are rung")
+    bed.other.answer()
+    hear_each_other(bed.caller, bed.other, OTHER_HZ)
+    wait_until(lambda: not bed.agent.active_calls(), 5.0, "the other agent is still rung")
+    assert bed.states("704")["103"] == "busy"
 
 
 def test_as_dial1_the_next_free_agent_is_rung_first(bed):
