@@ -31,6 +31,14 @@ FAIL_REASONS: dict[Disposition, str] = {
 }
 """The contract's word for a first stage that was not answered."""
 
+WORTH_TELLING = (
+    Disposition.NO_ANSWER,
+    Disposition.BUSY,
+    Disposition.NOT_CONNECTED,
+    Disposition.UNREACHABLE,
+)
+"""Of several outcomes the first of these is told: a phone that rang says more than one that was not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

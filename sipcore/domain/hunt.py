@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from sipcore.domain.causes import NO_SUCH_EXTENSION, OWN_TIMEOUT, Disposition
+from sipcore.domain.causes import NO_SUCH_EXTENSION, OWN_TIMEOUT, WORTH_TELLING
 from sipcore.domain.commands import Command, PlayTone
 from sipcore.domain.events import Event, WorkerLost
 from sipcore.domain.first_taken import FirstTakenParty, Milestones
 from sipcore.domain.party import News, NewsKind, Party
 from sipcore.domain.tones import ToneKind, tone
-
-_WORTH_TELLING = (
-    Disposition.NO_ANSWER,
-    Disposition.BUSY,
-    Disposition.NOT_CONNECTED,
-    Disposition.UNREACHABLE,
-)
-"""Of several outcomes the first of these is the group's: a phone that rang says more than one that was not there."""
 
 
 class HuntState(StrEnum):
@@ -101,7 +93,7 @@ class HuntParty(FirstTakenParty[HuntState]):
             return [] if time_is_up else self._ring(now, 1)
         if all(member.outcome is not None for member in self._members):
             found = {member.outcome.disposition: member.outcome for member in self._members if member.outcome}
-            worth = next((found[word] for word in _WORTH_TELLING if word in found), None)
+            worth = next((found[word] for word in WORTH_TELLING if word in found), None)
             self._fail(worth or next(iter(found.values())), "no member left")
         return []
 
