@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from sipcore.domain.call import Call, CallTerms
 from sipcore.domain.call_recording import CallRecording
-from sipcore.domain.dialplan import NumberPlan, resolve
+from sipcore.domain.dialplan import Destination, NumberPlan, resolve
 from sipcore.domain.directory import Directory, Organisation
 from sipcore.domain.errors import ParameterError
-from sipcore.domain.identity import callers
+from sipcore.domain.identity import Callers, callers
 from sipcore.domain.incoming import IncomingParty
 from sipcore.domain.parties import PartyMaker, Side, Surroundings
 from sipcore.domain.party import Party
@@ -41,6 +41,21 @@ def new_uid() -> str:
     return uuid.uuid4().hex
 
 
+def destinations(
+    request: DialRequest, organisation: Organisation, numbers: NumberPlan
+) -> tuple[Destination, Destination, Callers]:
+    """Find what a request names as dial1 and dial2, and who each leg shows as caller.
+
+    Raises:
+        ParameterError, NotAllowedError: it cannot be dialled; the error names the parameter.
+    """
+    first = resolve(request.dial1, organisation, numbers, parameter="dial1")
+    second = resolve(request.dial2, organisation, numbers, parameter="dial2")
+    if not (first.rings or second.rings):
+        raise ParameterError("dial2", "neither destination is a phone: nobody would be there to hear the other one")
+    return first, second, callers(organisation, first, second, request.set_cid, numbers)
+
+
 class Admission:
     """Makes calls.
 
@@ -61,11 +76,8 @@ class Admission:
         Raises:
             ParameterError, NotAllowedError: it cannot be made; the error names the parameter.
         """
-        first = resolve(request.dial1, organisation, self._numbers, parameter="dial1")
-        second = resolve(request.dial2, organisation, self._numbers, parameter="dial2")
-        if not (first.rings or second.rings):
-            raise ParameterError("dial2", "neither destination is a phone: nobody would be there to hear the other one")
-        shown = callers(organisation, first, second, request.set_cid, self._numbers)
+        first, second, shown = destinations(request, organisation, self._numbers)
+        uid1, uid2 = request.uids or (new_uid(), new_uid())
         around = self._around(organisation, directory)
         side1 = Side(
             shown.leg1, foreign=request.set_cid is None, auto_answer=True, ring_seconds=float(request.ring_seconds)
@@ -85,8 +97,8 @@ class Admission:
                 prompts=organisation.prompts,
                 batch_id=request.batch_id,
             ),
-            PartyMaker(around, side1).party(first, new_uid()),
-            PartyMaker(around, side2).party(second, new_uid()),
+            PartyMaker(around, side1).party(first, uid1),
+            PartyMaker(around, side2).party(second, uid2),
             self._recording(organisation, request.set_cid),
         )
 

@@ -119,7 +119,7 @@ class CallEngine:
         self._admission = Admission(numbers, settings, GroupOrder(lines))
         self._inbound = Inbound(self._admission, store, directory, numbers)
         self._steps = steps or NobodyListens()
-        self._records = RecordKeeper(store, self._steps.flush)
+        self._records = RecordKeeper(self._complete)
         self._limits = Limits()
         self._calls: dict[str, _LiveCall] = {}
         self._by_leg: dict[str, _LiveCall] = {}
@@ -180,12 +180,12 @@ class CallEngine:
             raise
         return AcceptedCall(call.terms.id, *call.uids, live.first_stage, live.over)
 
-    def hang_up(self, organisation: str, call_id: str) -> bool:
-        """End a call of the organisation; False when it has none of this id in progress."""
+    def hang_up(self, organisation: str, call_id: str, by: str = "request") -> bool:
+        """End a call of the organisation; False when it has none of this id in progress (see `Calls.hang_up`)."""
         live = self._calls.get(call_id)
         if live is None or live.call.terms.organisation != organisation:
             return False
-        self._step(live, lambda call, now: call.hang_up("request", now))
+        self._step(live, lambda call, now: call.hang_up(by, now))
         return True
 
     def change_recording(self, organisation: str, call_id: str, action: RecordingAction) -> CallRecord | None:
@@ -456,6 +456,11 @@ class CallEngine:
         live.over.set_result(None)
         if not self._calls:
             self._idle.set()
+
+    async def _complete(self, record: CallRecord) -> None:
+        # What happened in a call is told before its end.
+        await self._steps.flush()
+        await self._store.complete(record)
 
     def _spawn_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

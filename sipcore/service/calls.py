@@ -24,6 +24,7 @@ class DialRequest:
         set_cid: caller identity as given, or None.
         ring_seconds: how long destination 1 may ring, 1 to 300.
         batch_id: id of the request for many numbers that it is a part of, or None.
+        uids: UniqueIDs that both parties were given already, or None.
     """
 
     organisation: str
@@ -33,6 +34,7 @@ class DialRequest:
     set_cid: str | None = None
     ring_seconds: int = DEFAULT_RING_SECONDS
     batch_id: str | None = None
+    uids: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class AcceptedCall:
     first_stage: asyncio.Future[str | None]
     over: asyncio.Future[None]
 
+    @property
+    def uids(self) -> tuple[str, str]:
+        """Both legs' UniqueIDs."""
+        return self.uid1, self.uid2
+
 
 class Calls(Protocol):
     """Places calls."""
@@ -65,6 +72,16 @@ class Calls(Protocol):
             NotAllowedError: the destination or the caller identity is not allowed to the organisation.
             LimitReachedError: the organisation is over one of its limits.
             NoLegCapacityError, StoreUnavailableError, ShuttingDownError: nothing was dialled.
+        """
+        ...
+
+    def hang_up(self, organisation: str, call_id: str, by: str = "request") -> bool:
+        """End a call of the organisation; False when it has none of this id in progress.
+
+        Args:
+            organisation: whose call.
+            call_id: id of its record.
+            by: what the record names as the one who ended it: `request` or `shutdown`.
         """
         ...
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
@@ -23,7 +24,11 @@ class RecordStore(Protocol):
         ...
 
     async def settle_interrupted(self, now: datetime) -> int:
-        """Complete every unfinished record as `interrupted`, ended by `restart` at `now`; return how many."""
+        """Complete every unfinished record as `interrupted`, ended by `restart` at `now`, and every unfinished batch.
+
+        Returns:
+            How many records were completed.
+        """
         ...
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
@@ -93,5 +98,25 @@ class RecordingStore(Protocol):
         ...
 
 
-class CallStore(RecordStore, AgentStore, Protocol):
+class BatchStore(Protocol):
+    """Keeps requests for many numbers. Every method raises `StoreUnavailableError`, as above."""
+
+    async def keep_batch(self, batch: BatchRecord) -> None:
+        """Write a batch over what is stored of it: before any number of it is dialled, and at its end."""
+        ...
+
+    async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
+        """Read one batch of the organisation, or None."""
+        ...
+
+    async def find_batches(self, organisation: str, *, cursor: str | None = None, limit: int = 50) -> BatchPage:
+        """Read a page of the organisation's batches.
+
+        Raises:
+            ParameterError: the cursor is none of ours.
+        """
+        ...
+
+
+class CallStore(RecordStore, AgentStore, BatchStore, Protocol):
     """Everything that calls leave behind."""

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sipcore.domain import public_events
+from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import outbox
-from sipcore.store.schema import calls, legs, queue_agents, recordings
+from sipcore.store.schema import batches, calls, legs, queue_agents, recordings
 
 CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name not in {"legs", "recording_state"})
 """Fields of a record that are columns of `calls`, by the same names."""
@@ -92,6 +93,7 @@ _NAME_RECORDING = (
 _DELETE_RECORDING = (
     sa.update(recordings).where(recordings.c.id == sa.bindparam("recording")).values(deleted_at=sa.bindparam("at"))
 )
+_OVERWRITE_BATCHES = overwriting(batches)
 _ENDED_AMONG = sa.select(calls.c.id).where(
     calls.c.id.in_(sa.bindparam("ids", expanding=True)), calls.c.ended_at.is_not(None)
 )
@@ -136,6 +138,11 @@ def keep_agents(connection: sa.Connection, memories: Sequence[Sequence[AgentMemo
     """Insert agents of queues, over those that are there; of one that comes twice the last counts."""
     last = {(row.organisation, row.queue, row.agent): row for group in memories for row in group}
     connection.execute(_OVERWRITE_AGENTS[connection.dialect.name], [asdict(row) for row in last.values()])
+
+
+def keep_batches(connection: sa.Connection, records: Sequence[BatchRecord]) -> None:
+    """Insert batches, over those that are there."""
+    connection.execute(_OVERWRITE_BATCHES[connection.dialect.name], [asdict(record) for record in records])
 
 
 def nothing(connection: sa.Connection, arguments: Sequence[None]) -> None:

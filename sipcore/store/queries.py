@@ -13,15 +13,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
 from sipcore.domain.recording import Flaw, Recording, RecordingEnd, RecordingFormat
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store.cursor import PagePosition
 from sipcore.store.operations import CALL_FIELDS, LEG_FIELDS
-from sipcore.store.schema import UtcTime, calls, legs, queue_agents, recordings
+from sipcore.store.schema import UtcTime, batches, calls, legs, queue_agents, recordings
 
 Column = sa.ColumnElement
 Condition = sa.ColumnElement[bool]
+
+_BATCH_FIELDS = tuple(field.name for field in fields(BatchRecord))
 
 RecordRows = sa.Select[Any]
 """One row per leg, in the order of calls and then of legs: the fields of the call, then those of the leg."""
@@ -108,9 +111,34 @@ def to_recordings(rows: Iterable[Sequence[Any]]) -> tuple[Recording, ...]:
     )
 
 
+def one_batch(organisation: str, batch_id: str) -> sa.Select[Any]:
+    """Select a batch by its id: the fields of a `BatchRecord`."""
+    return _batches(organisation).where(batches.c.id == batch_id)
+
+
+def newest_batches(organisation: str, after: PagePosition | None, limit: int) -> sa.Select[Any]:
+    """Select the newest batches of an organisation.
+
+    Args:
+        organisation: whose.
+        after: begin behind this one, or None: with the newest.
+        limit: most batches.
+    """
+    page = _batches(organisation)
+    if after is not None:
+        page = page.where(_behind(after, batches.c.accepted_at, batches.c.id))
+    return page.order_by(batches.c.accepted_at.desc(), batches.c.id.desc()).limit(limit)
+
+
 def to_records(rows: Iterable[Sequence[Any]]) -> tuple[CallRecord, ...]:
     """Build records from the rows of one of the statements above."""
     return tuple(_to_record(list(of_one_call)) for _, of_one_call in groupby(rows, key=lambda row: row[0]))
+
+
+def to_batches(rows: Iterable[Sequence[Any]]) -> tuple[BatchRecord, ...]:
+    """Build batches from the rows of one of the statements above."""
+    named = (dict(zip(_BATCH_FIELDS, row, strict=True)) for row in rows)
+    return tuple(BatchRecord(**{**row, "numbers": tuple(row["numbers"])}) for row in named)
 
 
 def to_memories(rows: Iterable[Sequence[Any]]) -> tuple[AgentMemory, ...]:
@@ -132,9 +160,17 @@ def _conditions(
     if wanted.until is not None:
         conditions.append(accepted_at < wanted.until)
     if after is not None:
-        last = sa.tuple_(sa.literal(after.accepted_at, UtcTime), sa.literal(after.id))
-        conditions.append(sa.tuple_(accepted_at, call_id) < last)
+        conditions.append(_behind(after, accepted_at, call_id))
     return conditions
+
+
+def _behind(position: PagePosition, accepted_at: Column[datetime], row_id: Column[str]) -> Condition:
+    last = sa.tuple_(sa.literal(position.accepted_at, UtcTime), sa.literal(position.id))
+    return sa.tuple_(accepted_at, row_id) < last
+
+
+def _batches(organisation: str) -> sa.Select[Any]:
+    return sa.select(*(batches.c[name] for name in _BATCH_FIELDS)).where(batches.c.organisation == organisation)
 
 
 def _has_number(number: str) -> Condition:

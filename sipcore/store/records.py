@@ -1,4 +1,4 @@
-"""Call detail records, and what is kept of recordings and of queues' agents, in the database."""
+"""Call detail records, batches, and what is kept of recordings and of queues' agents, in the database."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.errors import ParameterError, StartUpError, StoreUnavailableError
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
@@ -22,9 +23,12 @@ from sipcore.store.queries import (
     every_agent,
     kept_recordings,
     last_dialler,
+    newest_batches,
     newest_records,
+    one_batch,
     one_record,
     one_recording,
+    to_batches,
     to_memories,
     to_recordings,
     to_records,
@@ -72,7 +76,8 @@ class SqlRecordStore:
     async def settle_interrupted(self, now: datetime) -> int:
         """Complete every unfinished record as `interrupted`, ended by `restart` at `now`.
 
-        Legs that are not settled become `interrupted` too; what is known of the others stays.
+        Legs that are not settled become `interrupted` too; what is known of the others stays. Batches that are
+        unfinished are cancelled by `restart`: what they had not dialled yet is not dialled any more.
 
         Returns:
             How many records were completed.
@@ -111,12 +116,10 @@ class SqlRecordStore:
         """
         if limit < 1:
             raise ParameterError("limit", f"{limit} records make no page; give 1 or more")
-        after = None if cursor is None else PagePosition.from_cursor(cursor)
+        after = _position(cursor)
         # One more than wanted tells whether there is a next page.
         found = to_records(await self._read(newest_records(organisation, wanted, after, limit + 1)))
-        items = found[:limit]
-        more = len(found) > limit
-        return RecordPage(items, PagePosition(items[-1].accepted_at, items[-1].id).to_cursor() if more else None)
+        return RecordPage(found[:limit], _next(found, limit))
 
     async def last_agent(self, organisation: str, number: str) -> str | None:
         """Find who called a number last: dial1 of the newest call that rang it as its dial2, or None.
@@ -126,6 +129,33 @@ class SqlRecordStore:
         """
         found = await self._read(last_dialler(organisation, number))
         return found[0][0] if found else None
+
+    async def keep_batch(self, batch: BatchRecord) -> None:
+        """Write a batch over what is stored of it.
+
+        Raises:
+            StoreUnavailableError: what is stored is as it was.
+        """
+        await self._writer.write(operations.keep_batches, batch)
+
+    async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
+        """Read one batch of the organisation, or None.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        found = to_batches(await self._read(one_batch(organisation, batch_id)))
+        return found[0] if found else None
+
+    async def find_batches(self, organisation: str, *, cursor: str | None = None, limit: int = 50) -> BatchPage:
+        """Read a page of the organisation's batches, newest first; as `find` does.
+
+        Raises:
+            ParameterError: the cursor is none of ours.
+            StoreUnavailableError: the database does not answer.
+        """
+        found = to_batches(await self._read(newest_batches(organisation, _position(cursor), limit + 1)))
+        return BatchPage(found[:limit], _next(found, limit))
 
     async def agent_memories(self) -> tuple[AgentMemory, ...]:
         """Read what is kept of all queues' agents.
@@ -201,6 +231,18 @@ class SqlRecordStore:
         except (sa.exc.SQLAlchemyError, OSError) as error:
             await self._database.drop_readers()
             raise unavailable(error) from error
+
+
+def _position(cursor: str | None) -> PagePosition | None:
+    return None if cursor is None else PagePosition.from_cursor(cursor)
+
+
+def _next(found: Sequence[CallRecord | BatchRecord], limit: int) -> str | None:
+    """Make the cursor of the next page when more was found than this one holds."""
+    if len(found) <= limit:
+        return None
+    last = found[limit - 1]
+    return PagePosition(last.accepted_at, last.id).to_cursor()
 
 
 async def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> SqlRecordStore:

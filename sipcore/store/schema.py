@@ -1,7 +1,8 @@
-"""Tables of the call detail records, of recordings and of the queues' agents, the same on SQLite and PostgreSQL.
+"""Tables of the call detail records, of recordings, batches and the queues' agents, the same on SQLite and PostgreSQL.
 
-Columns are named as the fields that they hold, of `sipcore.domain.record`, `.recording` and `.waiting_queue`. A change
-here needs a migration (`sipcore/store/migrations/versions`); a test fails when the two differ.
+Columns are named as the fields that they hold, of `sipcore.domain.record`, `.recording`, `.batch_record` and
+`.waiting_queue`. A change here needs a migration (`sipcore/store/migrations/versions`); a test fails when the two
+differ.
 """
 
 from __future__ import annotations
@@ -183,3 +184,26 @@ webhook_cursors = sa.Table(
     sa.Column("event_id", sa.BigInteger, nullable=False),
 )
 """One row per webhook: the last event that needs no delivery any more."""
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("user", sa.String, nullable=False),
+    sa.Column("numbers", sa.JSON, nullable=False),
+    sa.Column("dial2", sa.String, nullable=False),
+    sa.Column("set_cid", sa.String),
+    sa.Column("accepted_at", UtcTime, nullable=False),
+    sa.Column("cancelled_by", sa.String(16)),
+    sa.Column("ended_at", UtcTime),
+    sa.Index(None, "organisation", "accepted_at", "id"),
+)
+"""One row per request for many numbers: a `BatchRecord`, its numbers as an array."""
+
+sa.Index(
+    "ix_batches_unfinished",
+    batches.c.accepted_at,
+    sqlite_where=batches.c.ended_at.is_(None),
+    postgresql_where=batches.c.ended_at.is_(None),
+)

@@ -14,12 +14,17 @@ from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.store import operations, outbox
 from sipcore.store.queries import one_record, to_records, unfinished_records
-from sipcore.store.schema import recordings
+from sipcore.store.schema import batches, recordings
 
 
 def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> int:
     """Complete what is unfinished, and tell that it ended; return how many calls."""
     now = max(times)
+    connection.execute(
+        sa.update(batches)
+        .where(batches.c.ended_at.is_(None))
+        .values(cancelled_by=sa.func.coalesce(batches.c.cancelled_by, "restart"), ended_at=now)
+    )
     left = to_records(connection.execute(unfinished_records()))
     if left:
         operations.complete(connection, [_interrupted(record, now) for record in left])

@@ -18,6 +18,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.causes import Disposition
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
 from sipcore.domain.recording import Recording
@@ -25,9 +26,9 @@ from sipcore.store import migrations
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import DatabaseFile
 from sipcore.store.migrations import upgrade
-from sipcore.store.queries import last_dialler, newest_records, one_record
+from sipcore.store.queries import last_dialler, newest_batches, newest_records, one_record
 from sipcore.store.records import open_store
-from sipcore.store.schema import calls, legs, metadata, recordings
+from sipcore.store.schema import batches, calls, legs, metadata, recordings
 
 MADE_BY_0001 = """
 INSERT INTO calls (id, organisation, user, dial1, dial2, accepted_at)
@@ -175,6 +176,10 @@ def test_the_tables_hold_every_field_of_a_record():
     assert {column.name for column in legs.columns} == {field.name for field in fields(LegRecord)} | of_the_call
 
 
+def test_the_table_of_batches_holds_every_field_of_one():
+    assert {column.name for column in batches.columns} == {field.name for field in fields(BatchRecord)}
+
+
 def test_the_schema_is_one_for_postgresql_too():
     dialect = postgresql.dialect()
     written = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
@@ -190,6 +195,7 @@ def test_the_schema_is_one_for_postgresql_too():
     [
         (RecordFilter(), ["ix_calls_organisation_accepted_at_id"]),
         (RecordFilter(disposition=Disposition.BUSY), ["ix_calls_organisation_accepted_at_id"]),
+        (RecordFilter(batch="b"), ["ix_calls_batch_id"]),
         (RecordFilter(uid="u"), ["ix_legs_uid", "sqlite_autoindex_calls_1 (id=?)"]),
         (
             RecordFilter(number="101"),
@@ -219,5 +225,14 @@ def test_who_called_a_number_last_is_found_by_index_and_not_sorted(connection):
 
 def test_a_record_and_what_a_crash_left_are_found_by_index(connection):
     assert any("SEARCH calls USING INDEX" in step for step in plan_of(connection, one_record("acme", "0" * 32)))
-    unfinished = sa.select(calls.c.id).where(calls.c.ended_at.is_(None))
-    assert "ix_calls_unfinished" in " ".join(plan_of(connection, unfinished))
+    for table in (calls, batches):
+        unfinished = sa.select(table.c.id).where(table.c.ended_at.is_(None))
+        assert f"ix_{table.name}_unfinished" in " ".join(plan_of(connection, unfinished))
+
+
+@pytest.mark.parametrize("after", [None, PagePosition(datetime(2025, 1, 1, tzinfo=UTC), "0" * 32)])
+def test_a_page_of_batches_is_found_by_the_index_made_for_it(connection, after):
+    plan = plan_of(connection, newest_batches("acme", after, 51))
+    assert plan == [
+        step for step in plan if "SEARCH batches USING INDEX ix_batches_organisation_accepted_at_id" in step
+    ]

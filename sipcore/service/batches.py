@@ -1,0 +1,272 @@
+"""Requests for many numbers: checked as a whole, dialled a few at a time, read and cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from sipcore.domain.batch import DEFAULT_CALLS_PER_SECOND, Pace
+from sipcore.domain.batch_record import BatchPage, BatchRecord, BatchReport, report_of
+from sipcore.domain.dialplan import Destination, NumberPlan, QueueDestination
+from sipcore.domain.directory import Organisation
+from sipcore.domain.errors import AuthenticationError, LimitReachedError, ParameterError, ShuttingDownError
+from sipcore.domain.record import RecordFilter
+from sipcore.service.admission import destinations
+from sipcore.service.calls import DEFAULT_RING_SECONDS, Calls, DialRequest, LiveDirectory
+from sipcore.service.live_batch import LiveBatch
+from sipcore.service.queue_board import QueueBoard
+from sipcore.service.record_keeper import RecordKeeper
+from sipcore.service.store import CallStore
+
+MAX_RUNNING = 50
+"""Batches of one organisation that run at the same time."""
+_RUNNING_RETRY_SECONDS = 60
+_CHECKED_TOGETHER = 25
+"""Numbers that are checked before others get their turn: some milliseconds."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """One click with several numbers, authenticated, with its texts as given.
+
+    Attributes:
+        organisation, user: who asks; both exist.
+        dial1: the numbers as given, 1 or more.
+        dial2, set_cid, ring_seconds: as in `DialRequest`, the same for all.
+    """
+
+    organisation: str
+    user: str
+    dial1: tuple[str, ...]
+    dial2: str
+    set_cid: str | None = None
+    ring_seconds: int = DEFAULT_RING_SECONDS
+
+
+class Batches:
+    """Runs the batches; everything happens in one event loop.
+
+    Args:
+        calls: places the calls.
+        store: keeps batches and records.
+        directory: organisations in force.
+        numbers: the world's numbering plans.
+        queues: tell how many numbers may be dialled for their agents.
+    """
+
+    def __init__(
+        self, calls: Calls, store: CallStore, directory: LiveDirectory, numbers: NumberPlan, queues: QueueBoard
+    ) -> None:
+        self._calls = calls
+        self._store = store
+        self._directory = directory
+        self._numbers = numbers
+        self._queues = queues
+        self._keeper = RecordKeeper(store.keep_batch)
+        self._live: dict[str, LiveBatch] = {}
+        self._queue_of: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def dial(self, request: BatchRequest) -> LiveBatch:
+        """Accept a batch and begin to dial.
+
+        Raises:
+            ParameterError: one of the destinations or the caller identity is malformed; of dial1 it tells which entry.
+                Or dial2 cannot talk to many.
+            NotAllowedError: one of them is not allowed to the organisation.
+            LimitReachedError: too many batches of the organisation are running.
+            StoreUnavailableError, ShuttingDownError: nothing is dialled.
+        """
+        if self._stopping:
+            raise ShuttingDownError("the server is being stopped")
+        organisation = self._directory.current.organisations.get(request.organisation)
+        if organisation is None:
+            raise AuthenticationError("the organisation is gone from the settings")
+        if sum(live.organisation == organisation.name for live in self._live.values()) >= MAX_RUNNING:
+            raise LimitReachedError("running batches", _RUNNING_RETRY_SECONDS)
+        numbers, second = await self._checked(request, organisation)
+        record = BatchRecord(
+            id=uuid.uuid4().hex,
+            organisation=organisation.name,
+            user=request.user,
+            numbers=numbers,
+            dial2=request.dial2,
+            set_cid=request.set_cid,
+            accepted_at=datetime.now(UTC),
+        )
+        await self._store.keep_batch(record)
+        return self._begin(record, request, second)
+
+    async def find(self, organisation: str, cursor: str | None = None) -> BatchPage:
+        """Read a page of the organisation's batches, newest first.
+
+        Raises:
+            ParameterError: the cursor is none of ours.
+            StoreUnavailableError: the database does not answer.
+        """
+        # Taken before the database is read: read after it, one may have ended in between.
+        live = dict(self._live)
+        page = await self._store.find_batches(organisation, cursor=cursor)
+        items = (live[item.id].record if item.id in live else item for item in page.items)
+        return BatchPage(tuple(items), page.next)
+
+    async def get(self, organisation: str, batch_id: str) -> BatchReport | None:
+        """Tell how a batch stands, or stood at its end; None: the organisation has none of this id.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        live = self._live.get(batch_id)
+        if live is not None:
+            return live.report() if live.organisation == organisation else None
+        record = await self._store.get_batch(organisation, batch_id)
+        if record is None:
+            return None
+        page = await self._store.find(organisation, RecordFilter(batch=batch_id), limit=len(record.numbers))
+        return report_of(record, page.items)
+
+    async def cancel(self, organisation: str, batch_id: str) -> BatchReport | None:
+        """Cancel a batch, and tell how it stands; one that has ended stays as it is.
+
+        Raises:
+            StoreUnavailableError: as `get`.
+        """
+        live = self._live.get(batch_id)
+        if live is not None and live.organisation == organisation:
+            live.cancel("request")
+        return await self.get(organisation, batch_id)
+
+    def stop(self) -> None:
+        """Take no new batch, and dial nothing more; called before the calls are ended."""
+        self._stopping = True
+        self._keeper.hurry()
+        for live in list(self._live.values()):
+            live.cancel("shutdown")
+
+    async def finish(self) -> None:
+        """Write what is left to be written; called when the calls have ended."""
+        for live in list(self._live.values()):
+            live.abandon()
+        await asyncio.gather(*self._tasks)
+        await self._keeper.finish()
+
+    async def _checked(self, request: BatchRequest, organisation: Organisation) -> tuple[tuple[str, ...], Destination]:
+        """Check every destination and the caller identity; return the numbers, each once, and dial2."""
+        # By number, as some destinations cannot be hashed. Two texts may mean the same.
+        seen: dict[str, list[Destination]] = {}
+        kept: list[str] = []
+        for entry, text in enumerate(request.dial1, start=1):
+            if entry % _CHECKED_TOGETHER == 0:
+                await asyncio.sleep(0)
+            try:
+                first, second, _ = destinations(self._call_of(request, text), organisation, self._numbers)
+            except ParameterError as error:
+                if error.parameter != "dial1":
+                    raise
+                raise type(error)("dial1", f"entry {entry}: {error.reason}") from error
+            alike = seen.setdefault(first.number, [])
+            if first not in alike:
+                alike.append(first)
+                kept.append(text)
+        if len(kept) > 1 and not second.serves_many:
+            raise ParameterError("dial2", "several numbers need one that talks to many: a message, IVR, queue or app")
+        return tuple(kept), second
+
+    def _begin(self, record: BatchRecord, request: BatchRequest, second: Destination) -> LiveBatch:
+        template = replace(self._call_of(request, request.dial1[0]), batch_id=record.id)
+        live = LiveBatch(
+            record,
+            template,
+            self._calls,
+            pace=lambda: self._pace(live),
+            allowance=lambda _now, _own: self._allowance(record),
+            make_room=lambda: self._look_again(record.organisation),
+        )
+        self._live[record.id] = live
+        queue = second.number if isinstance(second, QueueDestination) else None
+        if queue is not None:
+            self._queue_of[record.id] = queue
+        task = asyncio.get_running_loop().create_task(self._run(live, queue))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        _log.info(
+            "batch accepted",
+            batch=record.id,
+            organisation=record.organisation,
+            user=record.user,
+            numbers=len(record.numbers),
+            dial2=record.dial2,
+        )
+        if self._stopping:  # since the request came
+            live.cancel("shutdown")
+        else:
+            live.look_again()
+        return live
+
+    async def _run(self, live: LiveBatch, queue: str | None) -> None:
+        """Write a batch's end; until then, let it see when more numbers may be dialled for its queue."""
+        following = None
+        if queue is not None:
+            following = asyncio.get_running_loop().create_task(self._follow_queue(live, queue))
+        await live.ended
+        if following is not None:
+            following.cancel()
+        record = live.record
+        _log.info("batch ended", batch=record.id, state=record.state, cancelled_by=record.cancelled_by)
+        self._queue_of.pop(record.id, None)
+        await self._keeper.complete(record)
+        del self._live[record.id]
+
+    async def _follow_queue(self, live: LiveBatch, queue: str) -> None:
+        while True:
+            await self._queues.changed(live.organisation, queue)
+            live.look_again()
+
+    def _look_again(self, organisation: str) -> None:
+        for live in list(self._live.values()):
+            if live.organisation == organisation:
+                live.look_again()
+
+    def _pace(self, live: LiveBatch) -> Pace:
+        """Give each batch its share of the organisation's limits, the eldest first where they do not go round."""
+        organisation = self._directory.current.organisations.get(live.organisation)
+        if organisation is None:
+            return Pace()
+        sharing = [
+            other for other in self._live.values() if other.organisation == live.organisation and other.machine.dialling
+        ]
+        at_once = organisation.max_calls
+        if at_once is not None:
+            share, left = divmod(at_once, len(sharing))
+            at_once = share + (sharing.index(live) < left)
+        return Pace(at_once, (organisation.calls_per_second or DEFAULT_CALLS_PER_SECOND) / len(sharing))
+
+    def _allowance(self, record: BatchRecord) -> int:
+        """Tell how many more numbers may be dialled for the agents of the batch's queue, all batches to it counted."""
+        queue = self._queue_of.get(record.id)
+        if queue is None:
+            return 1
+        outstanding = sum(
+            live.machine.outstanding
+            for batch_id, live in self._live.items()
+            if live.organisation == record.organisation and self._queue_of.get(batch_id) == queue
+        )
+        return self._queues.dials_allowed(record.organisation, queue, outstanding)
+
+    @staticmethod
+    def _call_of(request: BatchRequest, number: str) -> DialRequest:
+        return DialRequest(
+            organisation=request.organisation,
+            user=request.user,
+            dial1=number,
+            dial2=request.dial2,
+            set_cid=request.set_cid,
+            ring_seconds=request.ring_seconds,
+        )
