@@ -11,6 +11,7 @@ from tornado.web import Application
 
 from api.access_log import log_request
 from api.handlers.base import NotFoundHandler
+from api.handlers.batches import BatchesHandler, BatchHandler
 from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
 from api.handlers.events import HEARTBEAT_SECONDS, EventSocketHandler, EventStreamHandler, EventStreams
 from api.handlers.health import HealthHandler, ReadinessHandler
@@ -19,6 +20,7 @@ from api.handlers.recordings import CallRecordingHandler, RecordingHandler
 from api.handlers.records import LiveRecord, RecordHandler, RecordsHandler
 from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
+from sipcore.service.batches import Batches
 from sipcore.service.calls import Calls
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
@@ -54,6 +56,7 @@ class PathMatchesWithBody(PathMatches):
 def make_application(  # noqa: PLR0913 - each argument is one thing that the API shows
     *,
     calls: Calls,
+    batches: Batches,
     store: RecordStore,
     queues: QueueBoard,
     recordings: RecordingArchive,
@@ -68,6 +71,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
 
     Args:
         calls: places calls.
+        batches: dials many numbers.
         store: keeps records.
         queues: where callers wait for agents.
         recordings: what was recorded.
@@ -79,9 +83,11 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
             the steps that the database does not have yet.
         access_log: whether each request gets a line in the log.
     """
-    dialup = {"calls": calls, "authenticator": authenticator}
+    live_calls = {"calls": calls, "authenticator": authenticator}
+    dialup = {**live_calls, "batches": batches}
     records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     of_events = {"authenticator": authenticator, "streams": streams}
+    of_batches = {"authenticator": authenticator, "batches": batches}
     of_queues = {"authenticator": authenticator, "queues": queues}
     of_recordings = {"authenticator": authenticator, "recordings": recordings}
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
@@ -91,11 +97,13 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
             Rule(PathMatches(_DIALUP), DialupHandler, dialup),
             Rule(PathMatches(r"/api/v1/records"), RecordsHandler, records),
             Rule(PathMatches(r"/api/v1/records/([^/]+)"), RecordHandler, records),
+            Rule(PathMatches(r"/api/v1/batches"), BatchesHandler, of_batches),
+            Rule(PathMatches(r"/api/v1/batches/([^/]+)"), BatchHandler, of_batches),
             Rule(PathMatches(r"/api/v1/queues"), QueuesHandler, of_queues),
             Rule(PathMatches(r"/api/v1/queues/([^/]+)"), QueueHandler, of_queues),
             Rule(PathMatches(r"/api/v1/queues/([^/]+)/agents/([^/]+)/(pause|resume)"), QueueAgentHandler, of_queues),
             Rule(PathMatches(r"/api/v1/recordings/([^/]+)"), RecordingHandler, of_recordings),
-            Rule(PathMatches(r"/api/v1/calls/([^/]+)/recording/(pause|resume|stop)"), CallRecordingHandler, dialup),
+            Rule(PathMatches(r"/api/v1/calls/([^/]+)/recording/(pause|resume|stop)"), CallRecordingHandler, live_calls),
             Rule(PathMatches(r"/api/v1/events"), EventStreamHandler, of_events),
             Rule(PathMatches(r"/api/v1/events/ws"), EventSocketHandler, of_events),
             Rule(PathMatches(r"/healthz"), HealthHandler),

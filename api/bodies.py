@@ -20,10 +20,12 @@ from sipcore.domain.errors import ParameterError
 
 MAX_BYTES: Final = 65536
 """Longest query string and longest body, each."""
-MAX_FIELDS: Final = 200
-"""Most fields in one query string or form."""
+MAX_FIELDS: Final = 1100
+"""Most fields in one query string or form: dial1 may come once for each of `MAX_NUMBERS`."""
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_BARE_PLUS = re.compile(rb"((?:[,;]|%0[AaDd])(?:[A-Za-z]{2,5}(?::|%3[Aa]))?)\+(?=[0-9])")
+"""A `+` right behind a separator. Whoever encodes a space so, encodes a comma and a semicolon, too."""
 _YES_OR_NO = {"Response", "showUID"}
 
 
@@ -100,6 +102,8 @@ def _read_form(text: bytes, part: str, pairs: list[Pair]) -> None:
         name = raw_name.decode("latin-1")
         try:
             name = _unescaped(raw_name)
+            if spelled(name) == "dial1":
+                raw_value = _BARE_PLUS.sub(rb"\1%2B", raw_value)
             pairs.append(Pair(name, _unescaped(raw_value), plus_lost=True))
         except ValueError:
             problem = problem or ParameterError(spelled(name) or part, "bad percent-encoding, or not UTF-8")
@@ -150,11 +154,12 @@ def _read_json(body: bytes, pairs: list[Pair]) -> None:
         name = spelled(key)
         if name is None:
             continue
-        text = _text_of(name, value)
-        if text is None:
-            problem = problem or ParameterError(name, "must be a string or a whole number")
-        else:
-            pairs.append(Pair(key, text))
+        several = value if name == "dial1" and type(value) is list else [value]
+        for text in (_text_of(name, each) for each in several):
+            if text is None:
+                problem = problem or ParameterError(name, "must be a string or a whole number")
+            else:
+                pairs.append(Pair(key, text))
     if problem is not None:
         raise problem
 

@@ -89,7 +89,7 @@ def hash_password() -> None:
 
 @app.command()
 def dial(  # noqa: PLR0913 - each is an option of the command line
-    dial1: Annotated[str, typer.Argument(help="Destination 1, which rings first.")],
+    dial1: Annotated[str, typer.Argument(help="Destination 1, which rings first; several: 101,102.")],
     dial2: Annotated[str, typer.Argument(help="Destination 2, dialled when destination 1 has answered.")],
     *,
     organisation: Annotated[str, typer.Option("--org", envvar="CLICK2CALL_ORG", help="Your organisation.")],
@@ -106,7 +106,7 @@ def dial(  # noqa: PLR0913 - each is an option of the command line
         int, typer.Option(min=1, max=300, help="Seconds that destination 1 may ring.")
     ] = DEFAULT_RING_SECONDS,
 ) -> None:
-    """Place a call through a running server and tell each of its steps.
+    """Place a call through a running server and tell each of its steps; with several numbers, how each stands.
 
     Ctrl-C stops watching; the call goes on.
     """

@@ -32,6 +32,7 @@ from sipcore.domain.directory import Directory
 from sipcore.domain.errors import SettingsError, StartUpError, StoreUnavailableError
 from sipcore.service.admission import EngineSettings
 from sipcore.service.authentication import Authenticator
+from sipcore.service.batches import Batches
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.eventing import Eventing
@@ -129,7 +130,9 @@ class _Server:
         await events.start()
         recordings = RecordingArchive(self._folder, store, self._directory)
         recorder = Recorder(recordings, self._directory)
-        engine = CallEngine(pool, store, self._directory, PhoneNumberPlan(), limits, recorder, steps=events.recorder)
+        numbers = PhoneNumberPlan()
+        engine = CallEngine(pool, store, self._directory, numbers, limits, recorder, steps=events.recorder)
+        batches = Batches(engine, store, self._directory, numbers, engine.queues)
         streams = EventStreams(events.log)
         engine.queues.on_agent = events.recorder.agent_changed
         await engine.queues.start()
@@ -137,6 +140,7 @@ class _Server:
         engine.start()
         application = make_application(
             calls=engine,
+            batches=batches,
             store=store,
             queues=engine.queues,
             recordings=recordings,
@@ -165,7 +169,9 @@ class _Server:
         await self._stop.wait()
         _log.info("stopping", calls=engine.calls_in_progress)
         server.stop()
+        batches.stop()
         await engine.stop()
+        await batches.finish()
         await recorder.stop()
         await recordings.stop()
         await events.stop()

@@ -20,6 +20,8 @@ NAMES = (
     "Retrytime", "ident",
 )  # fmt: skip
 """Every name of the contract, as it spells them."""
+MAX_NUMBERS = 1000
+"""Most numbers in dial1."""
 MAX_TEXT = 256
 """Longest user, password and organisation, in characters."""
 
@@ -29,9 +31,9 @@ _LOGIN = ("user", "pass")
 _DESTINATION = re.compile(
     r"(?:(?:ext|group|queue|ivr|msg|app|tel):)?[0-9*#+]{1,32}|sip:[A-Za-z0-9._-]{1,64}", re.IGNORECASE | re.ASCII
 )
-_DESTINATIONS_APART = re.compile(r"[,;\r\n]+")
+_DESTINATIONS_APART = re.compile(r"[,;\r\n]")
 _CALLER_IDENTITY = re.compile(r"[0-9*#+]{1,32}")
-_LOST_PLUS = re.compile(r"((?:\A|[,;\r\n])(?:[A-Za-z]{2,5}:)?) (?=[0-9])")
+_LOST_PLUS = re.compile(r"\A((?:[A-Za-z]{2,5}:)?) (?=[0-9])")
 _SECONDS = re.compile(r"[0-9]{1,3}")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DESTINATION_SHAPE = (
@@ -46,7 +48,7 @@ class Pair(NamedTuple):
     Attributes:
         name: as the request spells it.
         value: its text.
-        plus_lost: True when it was form-encoded, where a `+` that was not escaped arrives as a space.
+        plus_lost: True when it was form-encoded, where a `+` at its beginning that was not escaped arrives as a space.
     """
 
     name: str
@@ -60,7 +62,8 @@ class DialupParameters:
 
     Attributes:
         user, password, organisation: credentials as given, None when they were not.
-        dial1, dial2: destinations in the shape that the contract allows.
+        dial1: destinations in the shape that the contract allows, 1 to `MAX_NUMBERS`, as often as they are given.
+        dial2: the same, one.
         set_cid: caller identity in the shape that the contract allows, or None.
         ring_seconds: how long destination 1 may ring, 1 to 300.
         wait: whether the answer waits for the first stage (`Response=yes`).
@@ -70,7 +73,7 @@ class DialupParameters:
     user: str | None
     password: str | None = field(repr=False)
     organisation: str | None
-    dial1: str
+    dial1: tuple[str, ...]
     dial2: str
     set_cid: str | None
     ring_seconds: int
@@ -119,13 +122,21 @@ def read_parameters(
         user=_text(given, "user"),
         password=_text(given, "pass"),
         organisation=_text(given, "org"),
-        dial1=_first_destination(destinations),
+        dial1=_first_destinations(destinations),
         dial2=_destination("dial2", given["dial2"]),
         set_cid=_caller_identity(given),
         ring_seconds=_ring_seconds(given),
         wait=wait,
         show_uids=show_uids,
     )
+
+
+def apart(dial1: str) -> list[str]:
+    """Return the destinations that one text names, without the spaces and empty lines that people put between them."""
+    entries = _DESTINATIONS_APART.split(dial1)
+    if len(entries) == 1:
+        return entries
+    return [entry for entry in (entry.strip(" \t") for entry in entries) if entry] or [""]
 
 
 def checked_text(name: str, value: str) -> str:
@@ -143,10 +154,10 @@ def checked_text(name: str, value: str) -> str:
     return value
 
 
-def _sorted_out(pairs: Iterable[Pair]) -> tuple[dict[str, str], list[str]]:
+def _sorted_out(pairs: Iterable[Pair]) -> tuple[dict[str, str], Iterable[str]]:
     """Return the known parameters under the contract's names, and every different dial1."""
     given: dict[str, str] = {}
-    destinations: list[str] = []
+    destinations: dict[str, None] = {}
     for pair in pairs:
         name = spelled(pair.name)
         if name is None:
@@ -155,8 +166,7 @@ def _sorted_out(pairs: Iterable[Pair]) -> tuple[dict[str, str], list[str]]:
         if pair.plus_lost and name in {"dial1", "dial2", "SetCID"}:
             value = _LOST_PLUS.sub(r"\1+", value) if " " in value else value
         if name == "dial1":
-            if value not in destinations:
-                destinations.append(value)
+            destinations[value] = None
         elif given.get(name, value) != value:
             raise ParameterError(name, "is given twice with different values")
         given[name] = value
@@ -189,14 +199,15 @@ def _destination(name: str, value: str) -> str:
     return value
 
 
-def _first_destination(values: list[str]) -> str:
-    """Return dial1, which may name several numbers once they are available."""
-    if len(values) == 1 and _DESTINATION.fullmatch(values[0]):
-        return values[0]
-    several = [part for value in values for part in _DESTINATIONS_APART.split(value)]
-    for part in several:
-        _destination("dial1", part)
-    raise ParameterError("dial1", "several numbers are not available yet")
+def _first_destinations(values: Iterable[str]) -> tuple[str, ...]:
+    entries = [entry for value in values for entry in apart(value)]
+    if len(entries) > MAX_NUMBERS:
+        raise ParameterError("dial1", f"has {len(entries)} numbers; at most {MAX_NUMBERS} are taken")
+    for place, entry in enumerate(entries, start=1):
+        if not _DESTINATION.fullmatch(entry):
+            which = f"entry {place}: " if len(entries) > 1 else ""
+            raise ParameterError("dial1", f"{which}{_DESTINATION_SHAPE}")
+    return tuple(entries)
 
 
 def _caller_identity(given: dict[str, str]) -> str | None:

@@ -9,6 +9,7 @@ from html import escape
 from lxml import etree
 
 from api.parameters import Format
+from sipcore.domain.batch_record import NumberResult
 
 CONTENT_TYPES: dict[Format, str] = {
     "text": "text/plain; charset=utf-8",
@@ -29,9 +30,14 @@ def answer_fields(fail_reason: str | None, uids: tuple[str, str] | None) -> Fiel
         uids: both legs' UniqueIDs when the request asked for them.
     """
     fields = [("status", "ok")] if fail_reason is None else [("status", "Fail"), ("reason", fail_reason)]
-    if uids is not None:
-        fields += [("dial1", uids[0]), ("dial2", uids[1])]
-    return fields
+    return [*fields, *_uid_fields(uids)]
+
+
+def result_fields(result: NumberResult, *, show_uids: bool) -> Fields:
+    """Return what an answer says of one of many numbers."""
+    reason = [] if result.reason is None else [("reason", result.reason)]
+    uids = (result.uid1, result.uid2) if show_uids else None
+    return [("number", result.number), ("status", result.status), *reason, *_uid_fields(uids)]
 
 
 def error_fields(parameter: str | None, reason: str) -> Fields:
@@ -40,12 +46,19 @@ def error_fields(parameter: str | None, reason: str) -> Fields:
     return [("status", "error"), *named, ("reason", reason)]
 
 
-def render(fields: Fields, wanted: Format) -> bytes:
-    """Write an answer in a format."""
+def render(fields: Fields, wanted: Format, results: Sequence[Fields] | None = None) -> bytes:
+    """Write an answer in a format.
+
+    Args:
+        fields: what it says as a whole.
+        wanted: the format.
+        results: what it says of each of several numbers, where the format has room for that.
+    """
     if wanted == "json":
-        return json.dumps(dict(fields), separators=(",", ":"), ensure_ascii=False).encode()
+        each = {} if results is None else {"results": [dict(result) for result in results]}
+        return json.dumps({**dict(fields), **each}, separators=(",", ":"), ensure_ascii=False).encode()
     if wanted == "xml":
-        return _xml(fields)
+        return _xml(fields, results)
     lines = _lines(fields)
     if wanted == "html":
         body = "".join(f"<p>{escape(line)}</p>" for line in lines)
@@ -54,15 +67,27 @@ def render(fields: Fields, wanted: Format) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _xml(fields: Fields) -> bytes:
+def _uid_fields(uids: tuple[str, str] | None) -> Fields:
+    return [] if uids is None else [("dial1", uids[0]), ("dial2", uids[1])]
+
+
+def _xml(fields: Fields, results: Sequence[Fields] | None) -> bytes:
     response = etree.Element("response")
-    for name, value in fields:
-        etree.SubElement(response, name).text = value
+    _append(response, fields)
+    if results is not None:
+        several = etree.SubElement(response, "results")
+        for result in results:
+            _append(etree.SubElement(several, "result"), result)
     return etree.tostring(response, encoding="utf-8", xml_declaration=False)
+
+
+def _append(parent: etree._Element, fields: Fields) -> None:
+    for name, value in fields:
+        etree.SubElement(parent, name).text = value
 
 
 def _lines(fields: Fields) -> list[str]:
     """Return the words: a first line such as `Fail: Busy` or `error: Timeout: must be ...`, then the UniqueIDs."""
     uids = [f"{name}={value}" for name, value in fields if name in {"dial1", "dial2"}]
-    words = [value for name, value in fields if name not in {"dial1", "dial2"}]
+    words = [value for name, value in fields if name in {"status", "parameter", "reason"}]
     return [": ".join(words), *uids]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import http
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from tornado.web import stream_request_body
 
@@ -16,11 +18,13 @@ from api.bodies import MAX_BYTES, TooLongError, read_body, read_query
 from api.credentials import CHALLENGE, NO_LOGIN, Login, identify, read_authorization
 from api.handlers.base import Handler, phrase
 from api.parameters import DialupParameters, Format, Pair, answer_format, read_parameters
-from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render
+from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render, result_fields
 from sipcore.domain.causes import FAIL_REASONS, Disposition
 from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
 from sipcore.service.authentication import Authenticator, Caller
+from sipcore.service.batches import Batches, BatchRequest
 from sipcore.service.calls import AcceptedCall, Calls, DialRequest
+from sipcore.service.live_batch import LiveBatch
 
 ANSWER_MARGIN_SECONDS = 2.0
 """How much longer than Timeout a `Response=yes` may wait for its answer."""
@@ -32,13 +36,14 @@ _WRONG_CREDENTIALS = "user, pass or org is wrong"
 
 
 class DialupHandler(Handler):
-    """Places a call. This class serves requests without a body."""
+    """Places a call, or one for each of many numbers. This class serves requests without a body."""
 
     allowed = ("GET", "POST")
 
-    def initialize(self, calls: Calls, authenticator: Authenticator) -> None:
+    def initialize(self, calls: Calls, batches: Batches, authenticator: Authenticator) -> None:
         """Take over what the routes give to every request."""
         self._calls = calls
+        self._batches = batches
         self._authenticator = authenticator
         self._wanted: Format = "text"
         self._login = NO_LOGIN
@@ -73,12 +78,14 @@ class DialupHandler(Handler):
         try:
             parameters = self._read(body)
             self.caller = await self._identify(parameters)
-            accepted = await self._calls.dial(_dial_request(parameters, self.caller))
+            accepted = await self._accept(parameters, self.caller)
         except Click2CallError as error:
             if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             self._refuse(error)
             return
+        if isinstance(accepted, LiveBatch):
+            self.set_header("Link", f'</api/v1/batches/{accepted.id}>; rel="monitor"')
         if parameters.wait:
             await self._answer_first_stage(parameters, accepted)
         else:
@@ -108,7 +115,19 @@ class DialupHandler(Handler):
             login = Login(user=parameters.user, password=parameters.password)
         return await identify(self._authenticator, login, parameters.organisation)
 
-    async def _answer_first_stage(self, parameters: DialupParameters, accepted: AcceptedCall) -> None:
+    async def _accept(self, parameters: DialupParameters, caller: Caller) -> AcceptedCall | LiveBatch:
+        asked: dict[str, Any] = {
+            "organisation": caller.organisation,
+            "user": caller.user,
+            "dial2": parameters.dial2,
+            "set_cid": parameters.set_cid,
+            "ring_seconds": parameters.ring_seconds,
+        }
+        if len(parameters.dial1) > 1:
+            return await self._batches.dial(BatchRequest(dial1=parameters.dial1, **asked))
+        return await self._calls.dial(DialRequest(dial1=parameters.dial1[0], **asked))
+
+    async def _answer_first_stage(self, parameters: DialupParameters, accepted: AcceptedCall | LiveBatch) -> None:
         self._gone = asyncio.get_running_loop().create_future()
         # asyncio.wait leaves the futures alone when the time is over: the call goes on.
         await asyncio.wait(
@@ -120,7 +139,13 @@ class DialupHandler(Handler):
             return
         finished = accepted.first_stage.done()
         fail_reason = accepted.first_stage.result() if finished else FAIL_REASONS[Disposition.NO_ANSWER]
-        self._finish(answer_fields(fail_reason, (accepted.uid1, accepted.uid2) if parameters.show_uids else None))
+        fields = answer_fields(fail_reason, accepted.uids if parameters.show_uids else None)
+        if isinstance(accepted, LiveBatch):
+            results = accepted.report().results
+            each = [result_fields(result, show_uids=parameters.show_uids) for result in results]
+            self._finish([*fields, ("batch", accepted.id)], each)
+        else:
+            self._finish(fields)
 
     def _refuse(self, error: Click2CallError) -> None:
         self.set_status(error.http_status)
@@ -139,9 +164,9 @@ class DialupHandler(Handler):
         """Write an error in the format that was asked for."""
         self._finish(error_fields(None, reason))
 
-    def _finish(self, fields: Fields) -> None:
+    def _finish(self, fields: Fields, results: Sequence[Fields] | None = None) -> None:
         self.set_header("Content-Type", CONTENT_TYPES[self._wanted])
-        self.finish(render(fields, self._wanted))
+        self.finish(render(fields, self._wanted, results))
 
 
 @stream_request_body
@@ -169,14 +194,3 @@ class DialupBodyHandler(DialupHandler):
             await self._dial(bytes(self._body))
 
     post = get
-
-
-def _dial_request(parameters: DialupParameters, caller: Caller) -> DialRequest:
-    return DialRequest(
-        organisation=caller.organisation,
-        user=caller.user,
-        dial1=parameters.dial1,
-        dial2=parameters.dial2,
-        set_cid=parameters.set_cid,
-        ring_seconds=parameters.ring_seconds,
-    )

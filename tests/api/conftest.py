@@ -22,8 +22,9 @@ from tornado.netutil import bind_sockets
 from api.application import SERVER_OPTIONS, make_application
 from api.handlers.events import EventStreams
 from sipcore.audio.recordings import RecordingFolder
+from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.call_recording import RecordingAction
-from sipcore.domain.directory import ApiKey, Directory, HuntStrategy, Organisation, Queue, User
+from sipcore.domain.directory import Announcement, ApiKey, Directory, HuntStrategy, Organisation, Queue, User
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
@@ -31,8 +32,10 @@ from sipcore.domain.recording import Recording
 from sipcore.domain.registration import RegistrationState, TrunkState
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.service.authentication import Authenticator
+from sipcore.service.batches import Batches
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
 from sipcore.service.event_log import EventLog
+from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
 
@@ -41,14 +44,17 @@ KEY = "c2c_0123456789abcdef"
 
 
 class ScriptedCalls:
-    """Accepts every call; a test scripts how the first stage ends, or which error is raised."""
+    """Accepts every call; a test scripts how the first stage ends, whether the call does, or which error is raised."""
 
     def __init__(self) -> None:
         self.dialled: list[DialRequest] = []
         self.error: Exception | None = None
         self.pending = False
+        self.ends = False
         self.fail_reason: str | None = None
+        self.fail_reasons: dict[str, str] = {}
         self.first_stages: list[asyncio.Future[str | None]] = []
+        self.hung_up: list[tuple[str, str, str]] = []
         self.arrived = asyncio.Event()
         self.recorded: dict[tuple[str, str], CallRecord] = {}
         self.recording_changes: list[RecordingAction] = []
@@ -59,10 +65,19 @@ class ScriptedCalls:
             raise self.error
         first_stage = asyncio.get_running_loop().create_future()
         if not self.pending:
-            first_stage.set_result(self.fail_reason)
+            first_stage.set_result(self.fail_reasons.get(request.dial1, self.fail_reason))
         self.first_stages.append(first_stage)
         self.arrived.set()
-        return AcceptedCall("r1", "uid-1", "uid-2", first_stage, asyncio.get_running_loop().create_future())
+        over = asyncio.get_running_loop().create_future()
+        if self.ends:
+            over.set_result(None)
+        number = len(self.first_stages)
+        return AcceptedCall(f"r{number}", *(request.uids or ("uid-1", "uid-2")), first_stage, over)
+
+    def hang_up(self, organisation: str, call_id: str, by: str = "request") -> bool:
+        self.hung_up.append((organisation, call_id, by))
+        self.first_stages[int(call_id[1:]) - 1].set_result("Unreachable")
+        return True
 
     def change_recording(self, organisation: str, call_id: str, action: RecordingAction) -> CallRecord | None:
         if self.error is not None:
@@ -83,6 +98,8 @@ class MemoryStore:
         self.next: str | None = None
         self.recordings: dict[str, Recording] = {}
         self.memories: list[AgentMemory] = []
+        self.batches: list[BatchRecord] = []
+        self.cursors: list[str | None] = []
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         mine = [record for record in self.records if (record.organisation, record.id) == (organisation, record_id)]
@@ -95,6 +112,19 @@ class MemoryStore:
         if self.error is not None:
             raise self.error
         return RecordPage(tuple(r for r in self.records if r.organisation == organisation)[:limit], self.next)
+
+    async def keep_batch(self, batch: BatchRecord) -> None:
+        if self.error is not None:
+            raise self.error
+        self.batches[:] = [batch, *(kept for kept in self.batches if kept.id != batch.id)]
+
+    async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
+        mine = [batch for batch in self.batches if (batch.organisation, batch.id) == (organisation, batch_id)]
+        return mine[0] if mine else None
+
+    async def find_batches(self, organisation: str, *, cursor: str | None = None, limit: int = 50) -> BatchPage:
+        self.cursors.append(cursor)
+        return BatchPage(tuple(b for b in self.batches if b.organisation == organisation)[:limit], self.next)
 
     async def agent_memories(self) -> tuple[AgentMemory, ...]:
         return ()
@@ -164,6 +194,10 @@ class Site:
 def directory() -> Directory:
     acme = Organisation(
         name="acme",
+        trunk="main",
+        caller_id="+12025550100",
+        calls_per_second=1000.0,
+        announcements={"800": Announcement("800", "/notice.wav")},
         users={
             "alice": User("alice", password="s3cret"),
             "bob": User("bob", password_hash=CHEAP.hash("pässword: with colon")),
@@ -227,6 +261,7 @@ async def site(directory: Directory, tmp_path: Path):
         application = make_application(
             calls=calls,
             store=store,
+            batches=Batches(calls, store, live, PhoneNumberPlan(), queues),
             queues=queues,
             recordings=recordings,
             streams=streams,

@@ -92,10 +92,40 @@ async def test_dial_exits_1_when_the_call_was_not_joined(site, dial):
 
 
 @pytest.mark.parametrize(
+    ("reason", "disposition", "told", "code"),
+    [
+        (None, Disposition.ANSWERED, "answered", 0),
+        ("No answer", Disposition.NO_ANSWER, "failed: No answer", 1),
+    ],
+)
+async def test_dial_tells_how_each_of_several_numbers_stands_until_all_are_over(
+    site, dial, reason, disposition, told, code
+):
+    site.calls.ends = True
+    site.calls.fail_reasons = {"+12025550123": "Busy", "102": reason}
+    over = CallRecord("r1", "acme", "alice", "+12025550123", "800", None, START, (), ended_by="dial1", ended_at=at(1))
+    answered = LegRecord("u", "102", answered_at=None if reason else at(1))
+    site.store.records = [
+        replace(over, disposition=Disposition.BUSY),
+        replace(over, dial1="102", disposition=disposition, legs=(answered,)),
+    ]
+    result = await dial("+12025550123, 102", "800", "--timeout", "9")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"batch {site.store.batches[0].id}: 2 numbers"
+    # Whether a look falls between a start and its end is chance.
+    settled = [line for line in lines[1:-1] if not line.endswith(": ringing")]
+    assert settled == ["+12025550123: failed: Busy", f"102: {told}"]
+    assert lines[-1] == f"finished: {'2 failed' if reason else '1 answered, 1 failed'}"
+    assert (result.exit_code, result.stderr) == (code, "")
+    assert [request.ring_seconds for request in site.calls.dialled] == [9, 9]
+
+
+@pytest.mark.parametrize(
     ("arguments", "environment", "line"),
     [
         (["101", "102"], {"CLICK2CALL_PASSWORD": "wrong"}, "refused (401): user, pass or org is wrong"),
         (["10x", "102"], {}, "refused (400): dial1: must be"),
+        (["101,102", "103"], {}, "refused (400): dial2: several numbers need"),
         (["101", "102"], {"CLICK2CALL_URL": "http://127.0.0.1:1"}, "cannot reach http://127.0.0.1:1"),
         (["101", "102"], {"CLICK2CALL_URL": "ftp://x"}, "ftp://x is no http:// or https:// address"),
         (["101", "102"], {"CLICK2CALL_URL": "127.0.0.1:8080"}, "is no http:// or https:// address"),

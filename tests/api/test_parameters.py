@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.parameters import NAMES, DialupParameters, Pair, answer_format, read_parameters
+from api.parameters import MAX_NUMBERS, NAMES, DialupParameters, Pair, answer_format, read_parameters
 from sipcore.domain.errors import ParameterError
 
 GOOD = {"user": "alice", "pass": "s3cret", "org": "acme", "dial1": "101", "dial2": "102"}
@@ -41,7 +41,7 @@ def test_order_and_case_of_names_do_not_matter(items, data):
         for name, value in items
     ]
     assert read_parameters(mixed) == DialupParameters(
-        "alice", "s3cret", "acme", "101", "102", "+12025550100", 7, wait=True, show_uids=True
+        "alice", "s3cret", "acme", ("101",), "102", "+12025550100", 7, wait=True, show_uids=True
     )
     assert answer_format(mixed) == "xml"
 
@@ -56,9 +56,9 @@ def test_order_and_case_of_names_do_not_matter(items, data):
 def test_nothing_outside_the_alphabet_is_ever_accepted(name, value, plus_lost):
     outcome = read_or_refused(pairs(GOOD | {name: value}, plus_lost=plus_lost))
     if isinstance(outcome, DialupParameters):
-        got = {"dial1": outcome.dial1, "dial2": outcome.dial2, "SetCID": outcome.set_cid}[name]
-        assert SAFE.fullmatch(got)
-        assert name != "SetCID" or ":" not in got
+        got = {"dial1": outcome.dial1, "dial2": [outcome.dial2], "SetCID": [outcome.set_cid]}[name]
+        assert all(SAFE.fullmatch(text) for text in got)
+        assert name != "SetCID" or ":" not in got[0]
     else:
         assert outcome == name
 
@@ -75,7 +75,7 @@ def test_whatever_is_sent_is_read_or_refused_by_a_name_of_the_contract(sent):
      "sip:front.desk-1_x", "1" * 32],
 )  # fmt: skip
 def test_every_shape_of_a_destination_is_read_as_given(value):
-    assert (read(dial1=value).dial1, read(dial2=value).dial2) == (value, value)
+    assert (read(dial1=value).dial1, read(dial2=value).dial2) == ((value,), value)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_every_shape_of_a_destination_is_read_as_given(value):
 )
 def test_a_plus_that_form_encoding_lost_is_restored(sent, read_as):
     got = read_parameters(pairs(GOOD | {"dial1": sent, "dial2": sent}, plus_lost=True))
-    assert (got.dial1, got.dial2) == (read_as, read_as)
+    assert (got.dial1, got.dial2) == ((read_as,), read_as)
     assert read_parameters(pairs(GOOD | {"SetCID": " 1202"}, plus_lost=True)).set_cid == "+1202"
 
 
@@ -98,6 +98,43 @@ def test_a_space_that_was_really_sent_is_no_plus(value):
 def test_a_space_that_was_no_plus_is_refused(value):
     with pytest.raises(ParameterError, match="dial2"):
         read_parameters(pairs(GOOD | {"dial2": value}, plus_lost=True))
+
+
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [
+        ("101,102", ("101", "102")),
+        ("101;ext:102\r\n+12025550123", ("101", "ext:102", "+12025550123")),
+        ("101 , 102 ;\t103", ("101", "102", "103")),
+        ("\r\n101,,102,\n", ("101", "102")),
+        ("101,", ("101",)),
+        ("101,101", ("101", "101")),
+        (",".join(["101"] * MAX_NUMBERS), ("101",) * MAX_NUMBERS),
+    ],
+)
+def test_dial1_names_several_numbers_however_they_are_set_apart(sent, read_as):
+    assert read(dial1=sent).dial1 == read_as
+
+
+def test_dial1_may_come_several_times():
+    sent = [*pairs(GOOD), Pair("DIAL1", "103;104"), Pair("dial1", "101")]
+    assert read_parameters(sent).dial1 == ("101", "103", "104")
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("101,10x,103", "entry 2: must be"),
+        ("101 102,103", "entry 1: must be"),
+        (",;\n", "dial1: must be"),
+        ("", "dial1: must be"),
+        ("101 102", "dial1: must be"),
+        (",".join(["101"] * (MAX_NUMBERS + 1)), "has 1001 numbers; at most 1000"),
+    ],
+)
+def test_what_is_wrong_in_dial1_is_told_with_its_place(sent, told):
+    with pytest.raises(ParameterError, match=f"dial1: .*{told}|{told}"):
+        read(dial1=sent)
 
 
 @pytest.mark.parametrize("value", ["1", "300", "020"])
