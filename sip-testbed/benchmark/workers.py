@@ -41,7 +41,7 @@ async def measure(settings: Path, count: int) -> dict[str, Any]:
         `first_ms`, the start that also starts the fork server; `ready_ms`, all others; `pss_mb` of each worker
         while all run.
     """
-    starter = WorkerStarter(pool_settings(load(settings, os.environ)))
+    starter = WorkerStarter(pool_settings(load(settings, os.environ), settings.parent))
     workers: list[WorkerProcess] = []
     took = []
     try:
