@@ -33,12 +33,14 @@ calls_per_second = {per_second}
 password = "s3cret"
 [orgs.acme.messages.800]
 audio = "{notice}"
+[orgs.acme.queues.700]
+agents = ["402"]
 """
 EXTENSION = '[orgs.acme.extensions.{number}]\ncontact = "sip:{number}@127.0.0.1:{port}"\n'
 ANSWERING = [str(number) for number in range(101, 105)]
 BUSY = [str(number) for number in range(201, 205)]
 RINGING = [str(number) for number in range(301, 305)]
-LISTENER = "401"
+LISTENER, AGENT = "401", "402"
 HEADERS = {"Authorization": "Basic " + base64.b64encode(b"alice@acme:s3cret").decode()}
 
 
@@ -49,6 +51,7 @@ class Bed:
     busy: Sipp
     ringing: Sipp
     listener: Phone
+    agent: Phone
 
     def traces(self) -> list[SipTrace]:
         """All messages of all scripted peers, in the order of time."""
@@ -83,11 +86,14 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         busy = stack.enter_context(Sipp("busy"))
         ringing = stack.enter_context(Sipp("no_answer"))
         listener = stack.enter_context(Phone(LISTENER, answer_after=0.5))
+        agent = stack.enter_context(Phone(AGENT))
         tables = TABLES.format(max_calls=MAX_CALLS, per_second=CALLS_PER_SECOND, notice=folder / "notice.wav")
-        for peer, numbers in ((answering, ANSWERING), (busy, BUSY), (ringing, RINGING), (listener, [LISTENER])):
-            tables += "".join(EXTENSION.format(number=number, port=peer.port) for number in numbers)
+        peers = {AGENT: agent, LISTENER: listener}
+        peers |= dict.fromkeys(ANSWERING, answering) | dict.fromkeys(BUSY, busy) | dict.fromkeys(RINGING, ringing)
+        for number, peer in peers.items():
+            tables += EXTENSION.format(number=number, port=peer.port)
         server = stack.enter_context(Server(folder, tables))
-        yield Bed(server, answering, busy, ringing, listener)
+        yield Bed(server, answering, busy, ringing, listener, agent)
 
 
 def most_at_once(traces: list[SipTrace]) -> int:
@@ -146,6 +152,21 @@ def test_whoever_answers_hears_the_announcement_of_its_own(bed: Bed) -> None:
     bed.listener.wait_heard(NOTICE_HZ)
     assert bed.listener.calls()[-1].call_id == batch["results"][1]["uid1"]
     assert bed.wait_ended(answer)["counts"]["answered"] == 1
+
+
+def test_toward_a_queue_the_next_number_is_dialled_when_its_agent_is_free_again(bed: Bed) -> None:
+    answer = bed.server.dial(",".join(ANSWERING[:3]), "700", Response=None, showUID=None)
+    for served in (1, 2, 3):
+        bed.agent.wait_for("answered", 20.0, nth=served)
+        assert bed.batch(answer)["counts"]["queued"] == 3 - served
+        bed.agent.hang_up()
+    batch = bed.wait_ended(answer)
+    assert batch["counts"]["answered"] == 3
+    records = bed.server.records(batch=batch["id"])[::-1]
+    assert [record["dial1"] for record in records] == ANSWERING[:3]
+    agents_legs = [next(leg for leg in record["legs"] if leg["party"] == "dial2") for record in records]
+    for leg, later in zip(agents_legs, records[1:], strict=False):
+        assert leg["ended_at"] <= later["accepted_at"]
 
 
 def test_fail_is_told_when_all_have_failed(bed: Bed) -> None:
