@@ -285,8 +285,11 @@ def decode(datagram: bytes) -> Any:
     Raises:
         msgspec.DecodeError: the datagram is not one of ours.
     """
-    name, body = _ENVELOPE.decode(datagram)
-    decoder = _DECODERS.get(name)
-    if decoder is None:
-        raise msgspec.ValidationError(f"unknown message {name!r}")
-    return decoder.decode(body)
+    try:
+        name, body = _ENVELOPE.decode(datagram)
+        decoder = _DECODERS.get(name)
+        if decoder is None:
+            raise msgspec.ValidationError(f"unknown message {name!r}")
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise msgspec.ValidationError(f"a text that is not UTF-8: {error}") from error

@@ -91,7 +91,10 @@ def test_a_message_with_a_field_of_another_type_is_refused(body):
         wire.decode(msgspec.msgpack.encode(("LegEnded", body)))
 
 
-@pytest.mark.parametrize("datagram", [b"", b"\x00", b"\xc1", b"GET / HTTP/1.1", pickle.dumps(LegEnded("a", 200))])
+@pytest.mark.parametrize(
+    "datagram",
+    [b"", b"\x00", b"\xc1", b"GET / HTTP/1.1", pickle.dumps(LegEnded("a", 200)), b"\x92\xa6\x00\x00\x00\x00\x00\x80"],
+)
 def test_what_is_no_message_at_all_is_refused(datagram):
     with pytest.raises(msgspec.DecodeError):
         wire.decode(datagram)
