@@ -206,8 +206,10 @@ def test_a_database_that_may_not_be_written_is_told(site: Site) -> None:
     folder.mkdir(mode=0o755)
     try:
         (folder / "records.db").touch(mode=0o644)
-        (folder / "spool").mkdir(mode=0o777)
-        (folder / "spool").chmod(0o777)
+        # All else that the server writes is open to it.
+        for name in ("spool", "var"):
+            (folder / name).mkdir()
+            (folder / name).chmod(0o777)
         config = replace(site, database=f"sqlite:///{folder}/records.db", folder=folder, spool=folder / "spool")
         code, lines = config.serve("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     finally:
