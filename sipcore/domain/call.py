@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from sipcore.domain.call_recording import CallRecording, RecordingAction, unrecorded
+from sipcore.domain.call_recording import CallRecording, RecordingAction, RecordingState, unrecorded
 from sipcore.domain.causes import FAIL_REASONS, Disposition, Outcome
 from sipcore.domain.commands import Command, ReportFirstStage
 from sipcore.domain.errors import Click2CallError, NotRecordedError
@@ -199,6 +199,9 @@ class Call(Machine[CallState]):
 
     def record(self, at: Clock) -> CallRecord:
         """Tell what became of the call so far."""
+        recording_id = self._recording.id or self._first.recording_id or self._second.recording_id
+        # A box that records a leg by itself does so until it leaves.
+        state = self._recording.state if self._recording.id else RecordingState.RECORDING
         return CallRecord(
             id=self.terms.id,
             organisation=self.terms.organisation,
@@ -214,8 +217,8 @@ class Call(Machine[CallState]):
             ended_at=None if self._ended is None else at(self._ended),
             disposition=self._disposition if self.ended else None,
             ended_by=self._ended_by if self.ended else None,
-            recording_id=self._first.recording_id or self._second.recording_id or self._recording.id,
-            recording_state=None if self._recording.id is None or self.ended else self._recording.state,
+            recording_id=recording_id,
+            recording_state=None if recording_id is None or self.ended else state,
             batch_id=self.terms.batch_id,
             direction=self.terms.direction,
         )

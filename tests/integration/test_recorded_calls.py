@@ -386,6 +386,17 @@ def test_what_a_server_that_is_killed_has_recorded_is_kept(doomed: Bed) -> None:
     assert (hears(recorded.left), hears(recorded.right)) == ([AGENT_HZ], [CUSTOMER_HZ])
 
 
+def test_a_server_that_is_stopped_makes_its_recordings_ready(doomed: Bed) -> None:
+    call = doomed.joined()
+    let_talk(doomed.agent)
+    assert doomed.server.stop() == 0
+    assert list((doomed.server.folder / "recordings").glob("*.wav"))
+    doomed.server.start()
+    recorded = doomed.recorded(call)
+    assert recorded.record["recording_state"] == "complete"
+    assert (hears(recorded.left), hears(recorded.right)) == ([AGENT_HZ], [CUSTOMER_HZ])
+
+
 def seconds_of(call: dict[str, Any]) -> float:
     """How long a call has been joined."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f"{time.time() % 1:.3f}"[1:] + "Z"

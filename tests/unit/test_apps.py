@@ -188,6 +188,7 @@ class TestVoicemail:
         (play,) = [command for command in call.feed(LegAnswered(CALLER), 1) if isinstance(command, PlayAudio)]
         assert call.record(at).recording_id is None
         assert call.feed(PlaybackFinished(CALLER, play.playback), 6) == [StartRecording(CALLER, RECORDING)]
+        assert call.record(at).recording_state == "recording"
         call.feed(LegEnded(CALLER, 200), 9)
         assert call.ended
         assert call.record(at).recording_id == RECORDING
