@@ -136,23 +136,28 @@ class EventRecorder:
 
     async def flush(self) -> None:
         """Store what was told; what the database does not take is kept for later."""
+        await self._write()
+
+    async def _write(self) -> bool:
+        """Store what was told; False: the database does not take it."""
         async with self._writing:
             if not self._pending:
-                return
+                return True
             events, self._pending = self._pending, []
             try:
                 await self._store.put(events)
             except StoreUnavailableError as error:
                 self._pending = events + self._pending
                 _log.error("events not stored yet", events=len(self._pending), error=str(error))
+                return False
+            return True
 
     async def _store_on(self) -> None:
         while not self._stopping:
             await self._more.wait()
             self._more.clear()
-            await self.flush()
-            if self._pending:
+            if await self._write():
+                await asyncio.sleep(GATHER_SECONDS)
+            else:
                 self._more.set()
                 await asyncio.sleep(RETRY_SECONDS)
-            else:
-                await asyncio.sleep(GATHER_SECONDS)

@@ -62,6 +62,22 @@ async def test_what_the_database_did_not_take_is_stored_later_and_in_order(monke
     assert [json.loads(event.body)["call"] for event in store.stored] == ["a", "b"]
 
 
+async def test_what_is_told_while_others_are_stored_is_stored_next(monkeypatch):
+    monkeypatch.setattr(event_recorder, "RETRY_SECONDS", 3600)
+    async with running() as (store, recorder):
+        put = store.put
+
+        async def put_while_more_is_told(events):
+            if not store.stored:
+                recorder.tell(step(call="b"))
+            await put(events)
+            store.changed.set()
+
+        store.put = put_while_more_is_told
+        recorder.tell(step(call="a"))
+        await store.until(lambda: len(store.stored) == 2)
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_a_key_is_told_where_the_settings_allow_it(allowed):
     async with running(event_digits=allowed) as (store, recorder):
