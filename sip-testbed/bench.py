@@ -32,6 +32,7 @@ QUICK = Plan(
     waiting_seconds=16.0,
     rates=(20,),
     rate_seconds=5.0,
+    event_seconds=4.0,
 )
 
 

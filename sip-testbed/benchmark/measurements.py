@@ -22,6 +22,7 @@ from testbed.process import TestbedError
 
 from benchmark.accounting import Meter, pss_mb
 from benchmark.clicks import Clicks
+from benchmark.listeners import Listeners, event_server
 from benchmark.peer import LegTimes, Peer
 from benchmark.report import Figure, Measurement, from_histogram, single, spread
 from benchmark.server import QUEUE, Server
@@ -55,6 +56,7 @@ class Plan:
         rates: clicks per second, for each measurement.
         rate_seconds: for how long.
         rate_hold_seconds: how long each of these calls is held.
+        event_rate, event_seconds, event_clients: events a second, for how long, to how many clients.
     """
 
     latency_calls: int = 300
@@ -70,6 +72,9 @@ class Plan:
     rates: tuple[int, ...] = (20, 50)
     rate_seconds: float = 20.0
     rate_hold_seconds: float = 2.0
+    event_rate: float = 1000.0
+    event_seconds: float = 15.0
+    event_clients: int = 50
 
 
 class Bench:
@@ -190,6 +195,26 @@ class Bench:
         for per_second in self._plan.rates:
             yield await self._rate(per_second)
 
+    async def events(self) -> AsyncIterator[Measurement]:
+        """Events without calls, from being told through the database to clients on WebSockets."""
+        plan = self._plan
+        async with event_server(self._new_folder()) as server:
+            listeners = Listeners(server.port, plan.event_clients)
+            await listeners.start()
+            meter = Meter(server.pid)
+            told, cpu = await server.feed(plan.event_rate, plan.event_seconds)
+            load = meter.read()
+            await _wait_for(lambda: min(listeners.received) >= told)
+            await listeners.stop()
+        missed = sum(abs(told - received) for received in listeners.received)
+        figures = [
+            single("CPU of the server's process", "% core", 100 * cpu / plan.event_seconds, below=25.0),
+            single("events that clients missed, or got twice", "", missed, below=0),
+            spread("event told to event read", "ms", listeners.delays_ms),
+        ]
+        details = {"events": told, "clients": plan.event_clients, "per_second": round(told / plan.event_seconds)}
+        yield Measurement("events", figures, load, details)
+
     async def _media(self, calls: int, *, recorded: bool = False) -> Measurement:
         with self._server() as server, self._peer(server, hold_seconds=None, media=True) as peer:
             clicks = Clicks(server, recorded=recorded)
@@ -260,6 +285,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "recording": Bench.recording,
     "queue": Bench.queue,
     "rate": Bench.rate,
+    "events": Bench.events,
 }
 
 

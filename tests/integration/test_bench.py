@@ -35,6 +35,9 @@ TINY = Plan(
     rates=(10,),
     rate_seconds=0.5,
     rate_hold_seconds=0.1,
+    event_rate=100.0,
+    event_seconds=0.5,
+    event_clients=3,
 )
 
 
