@@ -17,6 +17,7 @@ import structlog
 import uvloop
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
+from tornado.web import Application
 
 from api.application import SERVER_OPTIONS, make_application
 from api.handlers.events import EventStreams
@@ -138,19 +139,7 @@ class _Server:
         await engine.queues.start()
         recordings.start()
         engine.start()
-        application = make_application(
-            calls=engine,
-            batches=batches,
-            store=store,
-            queues=engine.queues,
-            recordings=recordings,
-            streams=streams,
-            authenticator=Authenticator(self._directory),
-            workers_ready=lambda: pool.ready_workers > 0,
-            trunk_states=pool.trunk_states,
-            live_record=engine.live_record,
-            access_log=self._settings.server.access_log,
-        )
+        application = self._application(engine, batches, store, recordings, streams, pool)
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
 
@@ -177,6 +166,29 @@ class _Server:
         await events.stop()
         streams.end()
         await server.close_all_connections()
+
+    def _application(  # noqa: PLR0913 - each argument is one thing that the API shows
+        self,
+        engine: CallEngine,
+        batches: Batches,
+        store: SqlRecordStore,
+        recordings: RecordingArchive,
+        streams: EventStreams,
+        pool: WorkerPool,
+    ) -> Application:
+        return make_application(
+            calls=engine,
+            batches=batches,
+            store=store,
+            queues=engine.queues,
+            recordings=recordings,
+            streams=streams,
+            authenticator=Authenticator(self._directory),
+            workers_ready=lambda: pool.ready_workers > 0,
+            trunk_states=pool.trunk_states,
+            live_record=engine.live_record,
+            access_log=self._settings.server.access_log,
+        )
 
     def _begin_reload(self, take_over: TakeOver) -> None:
         task = asyncio.get_running_loop().create_task(self._reload(take_over))

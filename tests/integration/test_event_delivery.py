@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from server import Server
+from testbed.kamailio import Kamailio
 from testbed.phone import Phone
 from testbed.process import free_port
 from testbed.webhook import WebhookReceiver
@@ -64,6 +65,11 @@ def talk(server: Server) -> dict[str, str]:
     return answer
 
 
+def just_before(event: dict[str, Any]) -> str:
+    """Return the id behind which an event is the first."""
+    return f"{int(event['id'], 16) - 1:016x}"
+
+
 def events_after(server: Server, event_id: str, count: int, *, organisation: str = "acme") -> list[dict[str, Any]]:
     """Read events from the stream."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
@@ -101,7 +107,7 @@ def test_a_call_is_told_step_by_step_and_signed(tmp_path: Path, phones: tuple[Ph
             assert delivery.headers["Click2Call-Event-Id"] == delivery.event["id"]
         # The stream tells the same, to this organisation alone.
         first = receiver.taken()[0]
-        assert events_after(server, "%016x" % (int(first["id"], 16) - 1), len(STORY)) == receiver.taken()
+        assert events_after(server, just_before(first), len(STORY)) == receiver.taken()
 
 
 def test_a_receiver_that_fails_hangs_and_comes_back_gets_everything_in_order(
@@ -147,6 +153,30 @@ def test_nothing_that_was_accepted_is_lost_over_a_kill_of_the_server(
         assert second[-1]["data"]["ended_by"] == "restart"
         ids = [event["id"] for event in receiver.taken()]
         assert ids == sorted(ids)
+
+
+def test_a_stream_goes_on_behind_its_last_event_after_a_kill_of_the_server(
+    tmp_path: Path, phones: tuple[Phone, Phone]
+) -> None:
+    with WebhookReceiver() as receiver, running(tmp_path, phones, receiver) as server:
+        talk(server)
+        before = events_after(server, just_before(receiver.wait_for("accepted")), 6)
+        server.kill()
+        server.start()
+        after = events_after(server, before[-1]["id"], 1)
+        assert [event["type"] for event in before + after] == STORY
+        assert after[0]["data"]["disposition"] == "interrupted"
+        receiver.wait_for("ended")
+        assert receiver.taken() == before + after
+
+
+def test_a_trunk_that_registers_is_told_to_those_who_use_it(tmp_path: Path, phones: tuple[Phone, Phone]) -> None:
+    with Kamailio({"trunkuser": "trunkpass"}) as trunk, WebhookReceiver() as receiver:
+        settings = tables(phones, receiver).replace("[orgs.acme]", '[orgs.acme]\ntrunk = "main"', 1)
+        account = f'[trunks.main]\nproxy = "{trunk.uri}"\nregistrar = "{trunk.uri}"\nusername = "trunkuser"\n'
+        with Server(tmp_path, f'{account}password = "trunkpass"\n{settings}'):
+            event = receiver.wait_for("trunk-registered")
+            assert (event["call"], event["data"]["trunk"], event["data"]["sip_code"]) == (None, "main", 200)
 
 
 def test_a_delivery_that_was_answered_is_not_made_again_after_a_restart(
