@@ -167,7 +167,7 @@ class _Server:
         streams.end()
         await server.close_all_connections()
 
-    def _application(  # noqa: PLR0913 - each argument is one thing that the API shows
+    def _application(
         self,
         engine: CallEngine,
         batches: Batches,

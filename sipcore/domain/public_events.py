@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.commands import JoinQueue, LeaveQueue, QueueCommand
 from sipcore.domain.errors import ParameterError
 from sipcore.domain.events import AgentsOffered, DigitPressed, WaitRefused
@@ -47,6 +48,8 @@ class EventType(StrEnum):
     QUEUE_REFUSED = "queue-refused"
     AGENT_PAUSED = "agent-paused"
     AGENT_RESUMED = "agent-resumed"
+    BATCH_ACCEPTED = "batch-accepted"
+    BATCH_ENDED = "batch-ended"
     TRUNK_REGISTERED = "trunk-registered"
     TRUNK_FAILED = "trunk-failed"
     TRUNK_UNREGISTERED = "trunk-unregistered"
@@ -243,6 +246,27 @@ def queue_event(record: CallRecord, step: QueueStep, time: datetime) -> PublicEv
     if isinstance(step, WaitRefused):
         return _of_call(EventType.QUEUE_REFUSED, time, record, data)
     return None
+
+
+def batch_events(before: BatchRecord | None, after: BatchRecord) -> Iterator[PublicEvent]:
+    """Tell what a request for many numbers has come to: its record is new, or has an end that it did not have before.
+
+    Args:
+        before: its record as it was stored, or None.
+        after: its record now.
+    """
+    data = {
+        "batch_id": after.id,
+        "user": after.user,
+        "dial2": after.dial2,
+        "set_cid": after.set_cid,
+        "numbers": len(after.numbers),
+    }
+    if before is None:
+        yield PublicEvent(EventType.BATCH_ACCEPTED, after.accepted_at, after.organisation, data=data)
+    if after.ended_at is not None and (before is None or before.ended_at is None):
+        told = data | {"cancelled_by": after.cancelled_by}
+        yield PublicEvent(EventType.BATCH_ENDED, after.ended_at, after.organisation, data=told)
 
 
 def agent_event(organisation: str, queue: str, agent: str, time: datetime, *, paused: bool) -> PublicEvent:

@@ -25,6 +25,7 @@ Column = sa.ColumnElement
 Condition = sa.ColumnElement[bool]
 
 _BATCH_FIELDS = tuple(field.name for field in fields(BatchRecord))
+_EVERY_BATCH = sa.select(*(batches.c[name] for name in _BATCH_FIELDS))
 
 RecordRows = sa.Select[Any]
 """One row per leg, in the order of calls and then of legs: the fields of the call, then those of the leg."""
@@ -116,6 +117,11 @@ def one_batch(organisation: str, batch_id: str) -> sa.Select[Any]:
     return _batches(organisation).where(batches.c.id == batch_id)
 
 
+def unfinished_batches() -> sa.Select[Any]:
+    """Select the batches of all organisations that have not ended."""
+    return _EVERY_BATCH.where(batches.c.ended_at.is_(None))
+
+
 def newest_batches(organisation: str, after: PagePosition | None, limit: int) -> sa.Select[Any]:
     """Select the newest batches of an organisation.
 
@@ -170,7 +176,7 @@ def _behind(position: PagePosition, accepted_at: Column[datetime], row_id: Colum
 
 
 def _batches(organisation: str) -> sa.Select[Any]:
-    return sa.select(*(batches.c[name] for name in _BATCH_FIELDS)).where(batches.c.organisation == organisation)
+    return _EVERY_BATCH.where(batches.c.organisation == organisation)
 
 
 def _has_number(number: str) -> Condition:

@@ -33,7 +33,7 @@ from sipcore.store.queries import (
     to_recordings,
     to_records,
 )
-from sipcore.store.settlement import add_recordings, settle_interrupted
+from sipcore.store.settlement import add_recordings, keep_batches, settle_interrupted
 from sipcore.store.writer import Writer
 
 BUSY_TIMEOUT_SECONDS = 2.0
@@ -136,7 +136,8 @@ class SqlRecordStore:
         Raises:
             StoreUnavailableError: what is stored is as it was.
         """
-        await self._writer.write(operations.keep_batches, batch)
+        await self._writer.write(keep_batches, batch)
+        self.events.on_stored()
 
     async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
         """Read one batch of the organisation, or None.

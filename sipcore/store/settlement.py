@@ -1,4 +1,4 @@
-"""What is written after a look at what is there: what a dead run left unfinished, and recordings of known calls."""
+"""What is written after a look at what is there: what a dead run left unfinished, recordings of calls, and batches."""
 
 from __future__ import annotations
 
@@ -8,27 +8,46 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.causes import WORKER_DIED, Disposition
-from sipcore.domain.public_events import recording_ready
+from sipcore.domain.public_events import PublicEvent, batch_events, recording_ready
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.store import operations, outbox
-from sipcore.store.queries import one_record, to_records, unfinished_records
-from sipcore.store.schema import batches, recordings
+from sipcore.store.queries import (
+    one_batch,
+    one_record,
+    to_batches,
+    to_records,
+    unfinished_batches,
+    unfinished_records,
+)
+from sipcore.store.schema import recordings
 
 
 def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> int:
     """Complete what is unfinished, and tell that it ended; return how many calls."""
     now = max(times)
-    connection.execute(
-        sa.update(batches)
-        .where(batches.c.ended_at.is_(None))
-        .values(cancelled_by=sa.func.coalesce(batches.c.cancelled_by, "restart"), ended_at=now)
-    )
     left = to_records(connection.execute(unfinished_records()))
     if left:
         operations.complete(connection, [_interrupted(record, now) for record in left])
+    running = to_batches(connection.execute(unfinished_batches()))
+    if running:
+        over = [replace(batch, cancelled_by=batch.cancelled_by or "restart", ended_at=now) for batch in running]
+        keep_batches(connection, over)
     return len(left)
+
+
+def keep_batches(connection: sa.Connection, records: Sequence[BatchRecord]) -> None:
+    """Insert batches, over those that are there, and tell what is new about them."""
+    known: dict[str, BatchRecord | None] = {}
+    told: list[PublicEvent] = []
+    for record in records:
+        stored = to_batches(connection.execute(one_batch(record.organisation, record.id)))
+        told += batch_events(known.get(record.id, stored[0] if stored else None), record)
+        known[record.id] = record
+    operations.keep_batches(connection, records)
+    outbox.put(connection, told)
 
 
 def add_recordings(connection: sa.Connection, added: Sequence[Recording]) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest_asyncio
 import time_machine
 
+from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.causes import Disposition
 from sipcore.domain.public_events import EventType, PublicEvent, first_id_at
 from sipcore.domain.record import CallRecord, LegRecord
@@ -153,3 +154,21 @@ async def test_a_recording_is_told_once_with_its_call(store):
     event = json.loads((await store.events.after(0, "acme", 10))[1].body)
     assert event["uids"] == {"dial1": "uid-1", "dial2": "uid-2"}
     assert event["data"]["recording_id"] == recording.id
+
+
+async def test_a_batch_is_told_when_it_is_accepted_and_when_it_has_ended_once_each(store):
+    batch = BatchRecord(uuid.uuid4().hex, "acme", "alice", ("101", "102"), "700", None, NOON)
+    over = replace(batch, cancelled_by="request", ended_at=NOON + timedelta(minutes=1))
+    for record in (batch, batch, over, over):
+        await store.keep_batch(record)
+    await store.keep_batch(left := replace(batch, id=uuid.uuid4().hex))
+    await store.settle_interrupted(NOON + timedelta(minutes=5))
+    events = [json.loads(event.body) for event in await store.events.after(0, "acme", 10)]
+    assert [(event["type"], event["data"]["batch_id"]) for event in events] == [
+        ("batch-accepted", batch.id),
+        ("batch-ended", batch.id),
+        ("batch-accepted", left.id),
+        ("batch-ended", left.id),
+    ]
+    assert [event["data"].get("cancelled_by") for event in events] == [None, "request", None, "restart"]
+    assert events[0]["data"]["numbers"] == 2
