@@ -51,7 +51,7 @@ class AnnouncementParty(LeadingParty[AnnouncementState]):
 
     def _wait(self, now: float) -> list[Command]:
         if self._announcement.key is None:
-            return self._leave(now)
+            return self._leave_when_heard(now)
         self._deadline = now + KEY_SECONDS
         self._enter(AnnouncementState.WAITING, "played")
         return []

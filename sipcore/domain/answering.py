@@ -12,6 +12,9 @@ from sipcore.domain.machine import IGNORED, Machine, StateT
 from sipcore.domain.party import Clock, NewsKind, PartyBase
 from sipcore.domain.record import LegRecord
 
+PLAYOUT_SECONDS = 0.3
+"""How long a far end goes on playing what has reached it: a jitter buffer and the way there. A BYE cuts that off."""
+
 
 class Step(StrEnum):
     """What moves such a party."""
@@ -52,6 +55,7 @@ class AnsweringParty(PartyBase, Machine[StateT]):
         self._ended: float | None = None
         self._plays = 0
         self._playback: str | None = None
+        self._leaving = False
 
     def start(self, now: float, listener: str | None = None) -> list[Command]:  # noqa: ARG002 - the parties' common shape
         """Answer."""
@@ -66,7 +70,7 @@ class AnsweringParty(PartyBase, Machine[StateT]):
 
     def press(self, digit: str, duration_ms: int, now: float) -> list[Command]:  # noqa: ARG002 - as above
         """Take a key."""
-        return self._take(Step.KEY, now, digit) if self._ended is None else []
+        return [] if self._leaving or self._ended is not None else self._take(Step.KEY, now, digit)
 
     def withdraw(self, now: float, reason: str = "") -> list[Command]:  # noqa: ARG002 - as above
         """Say no more; whatever the leg still hears ends with it."""
@@ -89,7 +93,7 @@ class AnsweringParty(PartyBase, Machine[StateT]):
         if self._deadline is None or now < self._deadline:
             return []
         self._deadline = None
-        return self._take(Step.TIME_UP, now)
+        return self._leave(now) if self._leaving else self._take(Step.TIME_UP, now)
 
     def records(self, at: Clock) -> tuple[LegRecord, ...]:
         """Tell when it was there."""
@@ -124,6 +128,12 @@ class AnsweringParty(PartyBase, Machine[StateT]):
     def _stop_playing(self) -> list[Command]:
         self._playback = None
         return [StopPlaying(self._other)]
+
+    def _leave_when_heard(self, now: float) -> list[Command]:
+        """Leave when the far end has heard the end of what was played."""
+        self._leaving = True
+        self._deadline = now + PLAYOUT_SECONDS
+        return []
 
     def _leave(self, now: float) -> list[Command]:
         self._end(now)

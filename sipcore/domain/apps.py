@@ -121,7 +121,7 @@ class ClockParty(AppParty):
 
     def _pause(self, now: float) -> list[Command]:
         if self._times_left == 0:
-            return self._leave(now)
+            return self._leave_when_heard(now)
         self._deadline = self._again_at
         self._enter(AppState.RUNNING, "told")
         return []
@@ -192,7 +192,7 @@ _VOICEMAIL: Table[AppState] = {
     (AppState.PLAYING, Step.KEY): "_skip_greeting",
     (AppState.RUNNING, Step.KEY): "_stop_at",
     (AppState.RUNNING, Step.TIME_UP): "_stop",
-    (AppState.CLOSING, Step.PLAYED): "_leave",
+    (AppState.CLOSING, Step.PLAYED): "_leave_when_heard",
     (AppState.CLOSING, Step.KEY): IGNORED,
 }
 

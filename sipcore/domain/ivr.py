@@ -42,7 +42,7 @@ _TABLE: dict[tuple[IvrState, Step], str] = {
     # The rest of a number that nobody has must not choose an option.
     (IvrState.REJECTING, Step.KEY): IGNORED,
     (IvrState.LEADING, Step.CAME_BACK): "_again",
-    (IvrState.CLOSING, Step.PLAYED): "_leave",
+    (IvrState.CLOSING, Step.PLAYED): "_leave_when_heard",
     (IvrState.CLOSING, Step.KEY): IGNORED,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sipcore.domain.answering import PLAYOUT_SECONDS
 from sipcore.domain.checked import CheckedParty
 from sipcore.domain.commands import Command, ListenForSpeech, PlayAudio, StopListening
 from sipcore.domain.events import BeepHeard, Event, PlaybackFinished, SpeechStarted, SpeechStopped
@@ -56,7 +57,9 @@ class ScreenedParty(CheckedParty):
 
     def _check(self, event: Event, now: float) -> list[Command]:
         if isinstance(event, PlaybackFinished):
-            return self._refuse(now) if event.playback == self._playback else []
+            if event.playback == self._playback:
+                self._deadline = now + PLAYOUT_SECONDS
+            return []
         if isinstance(event, SpeechStarted | SpeechStopped | BeepHeard) and self._playback is None:
             getattr(self._wait or self._detector, _HEARD[type(event)])(event.at_ms)
             return self._go_on(event.at_ms, now)

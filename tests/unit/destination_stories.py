@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import call_stories
 
+from sipcore.domain.answering import PLAYOUT_SECONDS
 from sipcore.domain.call import Call
 from sipcore.domain.causes import NO_SUCH_EXTENSION
 from sipcore.domain.commands import Command, LegPlan, PlayAudio
@@ -84,6 +85,16 @@ class Ear:
 
     def press(self, keys: str, now: float) -> list[Command]:
         return [command for key in keys for command in self.party.press(key, 100, now)]
+
+    def hears_the_last_of_it(self, now: float) -> None:
+        """Let what is played come to its end, after which the party leaves: not before the end has been heard."""
+        assert self.to_the_end(now) == []
+        assert news(self.party) == []
+        assert self.press("0123456789*#", now) == []
+        assert self.party.next_deadline() == now + PLAYOUT_SECONDS
+        assert self.party.on_deadline(now + PLAYOUT_SECONDS) == []
+        assert news(self.party) == [NewsKind.LEFT]
+        assert self.party.next_deadline() is None
 
     def to_the_end(self, now: float) -> list[Command]:
         """Let what is played come to its end."""

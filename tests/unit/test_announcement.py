@@ -8,6 +8,7 @@ from call_disorder import at
 from destination_stories import CALLER, PARTY, PROMPTS, Ear, Targets, begun, call_from, call_to, files, news
 
 from sipcore.domain.announcement import KEY_SECONDS, AnnouncementParty
+from sipcore.domain.answering import PLAYOUT_SECONDS
 from sipcore.domain.causes import Disposition
 from sipcore.domain.commands import BridgeLegs, HangUpLeg, PlayAudio, StopPlaying
 from sipcore.domain.directory import Announcement
@@ -34,9 +35,7 @@ class TestWithoutAKey:
     def test_it_plays_its_file_and_leaves(self) -> None:
         notice = Notice(PLAIN)
         assert notice.first == [NOTICE]
-        assert news(notice.party) == []
-        assert notice.ear.to_the_end(8) == []
-        assert news(notice.party) == [NewsKind.LEFT]
+        notice.ear.hears_the_last_of_it(8)
 
     def test_it_plays_it_as_often_as_it_should(self) -> None:
         assert Notice(replace(PLAIN, repeats=3)).first == [NOTICE] * 3
@@ -88,7 +87,8 @@ class TestInACall:
         call = call_to(AnnouncementParty(PARTY, PLAIN, Targets().way))
         (play,) = [command for command in call.feed(LegAnswered(CALLER), 1) if isinstance(command, PlayAudio)]
         assert play.files == (NOTICE,)
-        assert call.feed(PlaybackFinished(CALLER, play.playback), 9) == [HangUpLeg(CALLER)]
+        assert call.feed(PlaybackFinished(CALLER, play.playback), 9) == []
+        assert call.on_deadline(9 + PLAYOUT_SECONDS) == [HangUpLeg(CALLER)]
         call.feed(LegEnded(CALLER, 200, ended_by="local"), 9.1)
         assert (call.record(at).disposition, call.record(at).ended_by) == (Disposition.ANSWERED, "dial2")
 

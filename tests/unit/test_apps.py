@@ -11,6 +11,7 @@ import pytest
 from call_disorder import at
 from destination_stories import BEEP, CALLER, GOODBYE, PARTY, PROMPTS, Ear, begun, call_from, call_to, news
 
+from sipcore.domain.answering import PLAYOUT_SECONDS
 from sipcore.domain.apps import APPS, CLOCK_SECONDS, CLOCK_TIMES, AppParty, AppSurroundings
 from sipcore.domain.causes import NO_SUCH_EXTENSION, Disposition
 from sipcore.domain.commands import (
@@ -112,9 +113,7 @@ class TestClock:
             assert ear.to_the_end((turn - 1) * CLOCK_SECONDS + 4) == []
             assert clock.next_deadline() == turn * CLOCK_SECONDS
             assert ear.hears(clock.on_deadline(turn * CLOCK_SECONDS))[0] == PROMPTS["the_time_is"]
-        assert news(clock) == []
-        ear.to_the_end(CLOCK_TIMES * CLOCK_SECONDS)
-        assert news(clock) == [NewsKind.LEFT]
+        ear.hears_the_last_of_it(CLOCK_TIMES * CLOCK_SECONDS)
 
     def test_with_the_time_that_it_is_by_then(self) -> None:
         clock = party("clock")
@@ -171,9 +170,7 @@ class TestVoicemail:
         assert box.next_deadline() is None
         assert box.feed(RecordingFinished(CALLER, RECORDING, 7.0), 12.1) == []
         assert ear.press("#", 12.5) == []
-        assert news(box) == []
-        ear.to_the_end(14)
-        assert news(box) == [NewsKind.LEFT]
+        ear.hears_the_last_of_it(14)
 
     def test_so_does_its_length(self) -> None:
         box, ear = recording()
@@ -202,7 +199,8 @@ class TestVoicemail:
         assert stop == StopRecording(CALLER, RECORDING)
         assert isinstance(goodbye, PlayAudio)
         assert call.record(at).recording_id == RECORDING
-        assert call.feed(PlaybackFinished(CALLER, goodbye.playback), 9) == [HangUpLeg(CALLER)]
+        assert call.feed(PlaybackFinished(CALLER, goodbye.playback), 9) == []
+        assert call.on_deadline(9 + PLAYOUT_SECONDS) == [HangUpLeg(CALLER)]
 
 
 def recording() -> tuple[AppParty, Ear]:

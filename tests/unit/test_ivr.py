@@ -22,6 +22,7 @@ from destination_stories import (
     news,
 )
 
+from sipcore.domain.answering import PLAYOUT_SECONDS
 from sipcore.domain.apps import APPS, AppSurroundings
 from sipcore.domain.call import CallState
 from sipcore.domain.causes import NORMAL_CLEARING, Disposition, Outcome
@@ -188,10 +189,7 @@ class TestNoChoiceIsMade:
             assert menu.party.on_deadline(start + 7.9) == []
             heard = menu.ear.hears(menu.party.on_deadline(start + 8))
             assert heard == ([GOODBYE] if start == 20 else [MENU])
-        assert news(menu.party) == []
-        assert menu.ear.to_the_end(30) == []
-        assert news(menu.party) == [NewsKind.LEFT]
-        assert menu.party.next_deadline() is None
+        menu.ear.hears_the_last_of_it(30)
 
     def test_a_wrong_key_is_told_and_counts_as_a_repeat(self) -> None:
         menu = Menu(replace(IVR, repeats=1)).waiting()
@@ -215,6 +213,7 @@ class TestNoChoiceIsMade:
         begun(party)
         assert files(party.press("7", 100, 1)) == [MENU]
         assert files(party.press("7", 100, 2)) == []
+        party.on_deadline(2 + PLAYOUT_SECONDS)
         assert news(party) == [NewsKind.LEFT]
 
 
@@ -363,7 +362,8 @@ class TestInACall:
         menu = replace(IVR, repeats=0)
         call = call_to(IvrParty(PARTY, menu, WayOn(Targets().make, "US", {}), {}, ()))
         call.feed(LegAnswered(CALLER), 1)
-        assert call.feed(DigitPressed(CALLER, "7"), 2) == [StopPlaying(CALLER), HangUpLeg(CALLER)]
+        assert call.feed(DigitPressed(CALLER, "7"), 2) == [StopPlaying(CALLER)]
+        assert call.on_deadline(2 + PLAYOUT_SECONDS) == [HangUpLeg(CALLER)]
 
 
 def targets_plan(commands: list[object]) -> object:

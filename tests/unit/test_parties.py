@@ -11,6 +11,7 @@ import pytest
 from call_disorder import at
 from destination_stories import CALLER, PROMPTS, files
 
+from sipcore.domain.answering import PLAYOUT_SECONDS
 from sipcore.domain.commands import Command, EchoLeg, ListenForSpeech, PlaceLeg, PlayAudio, StartRecording
 from sipcore.domain.dialplan import resolve
 from sipcore.domain.directory import (
@@ -188,6 +189,7 @@ class TestAnApp:
         party.take_news()
         party.join(CALLER, 60)
         party.press("#", 100, 61)
+        party.on_deadline(61 + PLAYOUT_SECONDS)
         assert kinds(party) == [NewsKind.LEFT]
 
     def test_that_follows_a_wait_in_a_queue_may_have_nothing_to_play(self) -> None:

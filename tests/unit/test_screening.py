@@ -9,6 +9,7 @@ import pytest
 from call_disorder import at
 from destination_stories import CALLER, PROMPTS, TERMS, news, phone
 
+from sipcore.domain.answering import PLAYOUT_SECONDS
 from sipcore.domain.call import Call, CallState
 from sipcore.domain.causes import NORMAL_CLEARING, WITHDRAWN, Disposition, Outcome
 from sipcore.domain.commands import (
@@ -170,7 +171,9 @@ class TestAMachineThatIsToldSomething:
         assert isinstance(play, PlayAudio)
         assert (play.leg, play.files) == (LEG, (ANNOUNCEMENT,))
         assert news(party) == []
-        assert party.feed(PlaybackFinished(LEG, play.playback), 25) == [HangUpLeg(LEG)]
+        assert party.feed(PlaybackFinished(LEG, play.playback), 25) == []
+        assert party.next_deadline() == 25 + PLAYOUT_SECONDS
+        assert wait(party) == [HangUpLeg(LEG)]
         assert news(party) == [NewsKind.FAILED]
         assert party.outcome == NOT_TAKEN
 
@@ -199,7 +202,9 @@ class TestAMachineThatIsToldSomething:
         (_, play) = hear(party, BeepHeard(LEG, 700))
         assert hear(party, BeepHeard(LEG, 900), SpeechStarted(LEG, 950)) == []
         assert party.feed(PlaybackFinished(LEG, "another's"), 12) == []
-        assert party.feed(PlaybackFinished(LEG, play.playback), 25) == [HangUpLeg(LEG)]
+        assert party.feed(PlaybackFinished(LEG, play.playback), 25) == []
+        assert party.next_deadline() == 25 + PLAYOUT_SECONDS
+        assert wait(party) == [HangUpLeg(LEG)]
 
 
 class TestItEndsBefore:
