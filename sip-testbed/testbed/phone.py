@@ -57,7 +57,8 @@ class PhoneCall:
 class Phone(Peer):
     """A phone at `host:port`; a context manager.
 
-    It plays `tone_hz` into every call (0: silence) and records what each call lets it hear. An incoming call is
+    It plays `tone_hz` into every call (0: silence), and the WAV file `greeting` once, when it has answered, and records
+    what each call lets it hear. An incoming call is
     treated as `behaviour` says: `answer` after 180 and `answer_after` seconds; `early_media` the same with 183 and the
     tone from the start; `ring` rings until the caller gives up or `answer()`; `reject` sends `reject_code`. With a
     `registrar` (a SIP URI) it registers as `extension`; `username` (default: the extension) and `password` answer
@@ -73,6 +74,7 @@ class Phone(Peer):
         host: str = "127.0.0.1",
         transport: Literal["udp", "tcp"] = "udp",
         tone_hz: float = 0.0,
+        greeting: Path | None = None,
         behaviour: Behaviour = "answer",
         answer_after: float = 0.0,
         reject_code: int = 486,
@@ -91,6 +93,7 @@ class Phone(Peer):
         self.transport = transport
         self._options: dict[str, Any] = {
             "tone_hz": tone_hz,
+            "greeting": str(greeting or ""),
             "behaviour": behaviour,
             "answer_after": answer_after,
             "reject_code": reject_code,
@@ -402,6 +405,7 @@ def _settings(scratch: str) -> PhoneSettings:
     parser.add_argument("--port", type=int, default=0, help="UDP port (default: a free one)")
     parser.add_argument("--host", default="127.0.0.1", help="address for SIP and RTP")
     parser.add_argument("--tone", dest="tone_hz", type=float, default=0.0, help="tone to play, in Hz")
+    parser.add_argument("--greeting", default="", help="WAV file to play once, when it has answered")
     parser.add_argument("--behaviour", choices=("answer", "early_media", "ring", "reject"), default="answer")
     parser.add_argument("--answer-after", type=float, default=0.0, help="seconds to ring first")
     parser.add_argument("--reject-code", type=int, default=486, help="final response of --behaviour reject")

@@ -51,6 +51,7 @@ class PhoneSettings:
     host: str = "127.0.0.1"
     transport: str = "udp"
     tone_hz: float = 0.0
+    greeting: str = ""
     behaviour: str = "answer"
     answer_after: float = 0.0
     reject_code: int = 486
@@ -83,6 +84,7 @@ class _Call(pj.Call):  # type: ignore[misc]
         self.ended = False
         self.answered = False
         self.recorder: pj.AudioMediaRecorder | None = None
+        self.greeting: pj.AudioMediaPlayer | None = None
 
     def onCallState(self, _: pj.OnCallStateParam) -> None:  # noqa: N802 - pjsua2 names its callbacks
         self.phone.call_changed(self)
@@ -204,6 +206,10 @@ class PhoneProcess:
                 audio.startTransmit(call.recorder)
                 if self._tone is not None and media.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
                     self._tone.startTransmit(audio)
+                if self.settings.greeting and call.greeting is None:
+                    call.greeting = pj.AudioMediaPlayer()
+                    call.greeting.createPlayer(self.settings.greeting, pj.PJMEDIA_FILE_NO_LOOP)
+                    call.greeting.startTransmit(audio)
                 return
 
     # -- commands
@@ -364,6 +370,7 @@ class PhoneProcess:
     def _forget(self, call: _Call) -> None:
         # Closing the recorder completes its file's header.
         call.recorder = None
+        call.greeting = None
         self._calls.pop(call.number, None)
         if any(other.getId() == call.getId() for other in self._calls.values() if not other.ended):
             # Deleting a pj.Call hangs up whatever call has its number by now: this one is left to the library.

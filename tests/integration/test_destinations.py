@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from server import Server
@@ -25,6 +27,7 @@ from testbed import audio
 from testbed.phone import Phone
 from testbed.process import TestbedError, wait_until
 
+import sipcore.audio
 from sipcore.domain.events import BeepHeard, SpeechStarted
 from sipcore.sip.listening import FRAME_BYTES, SpeechListener
 
@@ -100,6 +103,20 @@ kind = "voicemail"
 max_seconds = 30
 [orgs.acme.machine_detection]
 enabled = true
+[orgs.globex]
+country = "US"
+caller_id = "+12025550110"
+trunk = "main"
+[orgs.globex.users.alice]
+password = "s3cret"
+[orgs.globex.extensions.101]
+contact = "sip:101@127.0.0.1:{first}"
+[orgs.globex.messages.800]
+audio = "{folder}/notice.wav"
+[orgs.globex.machine_detection]
+enabled = true
+action = "announce"
+announcement = "800"
 """
 
 
@@ -285,7 +302,7 @@ class TestAnnouncement:
         call = new_call(bed.first, lambda: answers.append(bed.dial("101", "800")))
         bed.first.wait_for("ended", 10.0, call=call)
         assert runs(bed.first, call) == [NOTICE]
-        assert seconds_of(bed.first, call, NOTICE) == pytest.approx(2 * FILES["notice"][1], abs=0.15)
+        assert seconds_of(bed.first, call, NOTICE) == pytest.approx(2 * FILES["notice"][1], abs=0.08)
         assert bed.server.wait_record(answers.pop()["dial1"])["ended_by"] == "dial2"
 
     def test_its_key_leads_on_while_it_is_played(self, bed):
@@ -358,6 +375,7 @@ class TestApps:
         bed.first.send_digits("#")
         bed.first.wait_for("ended", 10.0, call=call)
         assert runs(bed.first, call) == [GREETING, BEEP, GOODBYE]
+        assert seconds_of(bed.first, call, GOODBYE) == pytest.approx(PROMPTS["goodbye"][1], abs=0.08), "to its end"
         record = bed.server.wait_record(answers.pop()["dial1"])
         recorded = recording_of(bed, record)
         assert recorded.seconds == pytest.approx(2.4, abs=0.6)
@@ -425,6 +443,39 @@ class TestWhoAnswers:
             record = bed.server.wait_record(answer["dial1"])
         assert [leg["answered_by"] for leg in record["legs"]] == [None, "unknown"]
 
+    def test_a_machine_hears_the_announcement_after_its_beep(self, bed, tmp_path):
+        """It speaks for some seconds and beeps; nothing is said to it before, and the other side is not joined."""
+        beep = audio.sine(1000.0, 0.5)
+        silence = np.zeros(4000)
+        greeting = np.concatenate([spoken("please_leave_a_message"), spoken("goodbye"), silence, beep, np.zeros(8000)])
+        audio.write_wav(tmp_path / "machine.wav", greeting, 8000)
+        with Phone("trunk", port=bed.trunk_port, greeting=tmp_path / "machine.wav") as machine:
+            call = new_call(bed.first, lambda: answers.append(bed.dial("101", "+12025550123", org="globex")))
+            machine.wait_for("ended", 20.0)
+            heard = machine.recording(1)
+            bed.first.wait_for("ended", 10.0, call=call)
+            record = bed.server.wait_record(answers.pop()["dial1"], organisation="globex")
+        assert [leg["answered_by"] for leg in record["legs"]] == [None, "machine"]
+        assert record["disposition"] == "no_answer"
+        (notice,) = audio.cadence(heard)
+        assert audio.has_tone(heard.between(notice.start, notice.end).samples, heard.rate, NOTICE)
+        assert notice.length == pytest.approx(FILES["notice"][1], abs=0.08)
+        assert notice.start > (len(greeting) - 8000) / 8000
+
+    def test_a_person_is_joined_soon_after_the_first_word(self, bed, tmp_path):
+        audio.write_wav(
+            tmp_path / "person.wav", np.concatenate([np.zeros(2400), spoken("number_7"), np.zeros(8000)]), 8000
+        )
+        with Phone("trunk", port=bed.trunk_port, greeting=tmp_path / "person.wav") as person:
+            answer = bed.dial("101", "+12025550123", org="globex")
+            person.wait_for("answered")
+            wait_only(person, 1, FIRST_HZ)
+            joined = audio.cadence(person.recording(1), FIRST_HZ)[0].start
+            person.hang_up()
+            record = bed.server.wait_record(answer["dial1"], organisation="globex")
+        assert [leg["answered_by"] for leg in record["legs"]] == [None, "human"]
+        assert joined < 4.0
+
 
 answers: list[dict[str, Any]] = []
 """Of the calls that a test placed inside `new_call`."""
@@ -450,6 +501,11 @@ def recording_of(bed: Bed, record: dict[str, Any]) -> audio.Recording:
     octets = wait_until(fetched, 10.0, "the recording is not ready", interval=0.1)
     samples, rate = soundfile.read(io.BytesIO(octets), always_2d=True)
     return audio.Recording(samples.sum(axis=1), rate)
+
+
+def spoken(prompt: str) -> audio.Samples:
+    """A prompt in English as it ships: somebody who speaks."""
+    return audio.read_wav(Path(sipcore.audio.__file__).parent / "prompts" / "en" / f"{prompt}.wav").samples
 
 
 def hear(recording: audio.Recording) -> list[object]:
