@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from api.handlers.resource import ResourceHandler, written
+from api.handlers.resource import ResourceHandler
 from sipcore.domain.batch import NumberState
 from sipcore.domain.batch_record import BatchRecord, BatchReport, NumberResult
+from sipcore.domain.public_events import written_time
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 
@@ -54,8 +55,8 @@ def _record_as_json(batch: BatchRecord) -> dict[str, object]:
         "numbers": len(batch.numbers),
         "dial2": batch.dial2,
         "set_cid": batch.set_cid,
-        "accepted_at": written(batch.accepted_at),
-        "ended_at": written(batch.ended_at),
+        "accepted_at": written_time(batch.accepted_at),
+        "ended_at": written_time(batch.ended_at),
     }
 
 

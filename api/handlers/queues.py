@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from api.handlers.resource import ResourceHandler, written
+from api.handlers.resource import ResourceHandler
+from sipcore.domain.public_events import written_time
 from sipcore.domain.waiting_queue import AgentStatus, QueueStatus
 from sipcore.service.authentication import Authenticator
 from sipcore.service.queue_board import QueueBoard
@@ -18,7 +19,7 @@ class _QueueResource(ResourceHandler):
         self._queues = queues
 
     def _written(self, moment: float | None) -> str | None:
-        return written(None if moment is None else self._queues.at(moment))
+        return written_time(None if moment is None else self._queues.at(moment))
 
     def _queue_as_json(self, status: QueueStatus) -> dict[str, object]:
         return {

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from api.handlers.resource import ResourceHandler, written
+from api.handlers.resource import ResourceHandler
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import ParameterError
+from sipcore.domain.public_events import written_time
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
 from sipcore.service.authentication import Authenticator
 from sipcore.service.store import RecordStore
@@ -94,9 +95,9 @@ def record_as_json(record: CallRecord) -> dict[str, object]:
     return {
         "id": record.id,
         "user": record.user,
-        "accepted_at": written(record.accepted_at),
-        "joined_at": written(record.joined_at),
-        "ended_at": written(record.ended_at),
+        "accepted_at": written_time(record.accepted_at),
+        "joined_at": written_time(record.joined_at),
+        "ended_at": written_time(record.ended_at),
         "dial1": record.dial1,
         "dial2": record.dial2,
         "set_cid": record.set_cid,
@@ -120,10 +121,10 @@ def _leg_as_json(leg: LegRecord) -> dict[str, object]:
         "ended_by": leg.ended_by,
         "party": leg.party,
         "answered_by": leg.answered_by,
-        "placed_at": written(leg.placed_at),
-        "ringing_at": written(leg.ringing_at),
-        "answered_at": written(leg.answered_at),
-        "ended_at": written(leg.ended_at),
+        "placed_at": written_time(leg.placed_at),
+        "ringing_at": written_time(leg.ringing_at),
+        "answered_at": written_time(leg.answered_at),
+        "ended_at": written_time(leg.ended_at),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,13 +12,6 @@ from api.credentials import CHALLENGE, identify, read_authorization
 from api.handlers.base import Handler, phrase
 from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
 from sipcore.service.authentication import Authenticator
-
-
-def written(moment: datetime | None) -> str | None:
-    """Write a time as RFC 3339, in UTC, to the millisecond."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 class ResourceHandler(Handler):
