@@ -30,6 +30,7 @@ QUICK = Plan(
     media_seconds=8.0,
     waiting_calls=40,
     waiting_seconds=16.0,
+    groups=2,
     rates=(20,),
     rate_seconds=5.0,
     event_seconds=4.0,

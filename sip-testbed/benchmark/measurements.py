@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import sys
 import tempfile
@@ -23,9 +24,9 @@ from testbed.process import TestbedError
 from benchmark.accounting import Meter, pss_mb
 from benchmark.clicks import Clicks
 from benchmark.listeners import Listeners, event_server
-from benchmark.peer import LegTimes, Peer
+from benchmark.peer import LegTimes, Peer, member_of
 from benchmark.report import Figure, Measurement, from_histogram, single, spread
-from benchmark.server import QUEUE, Server
+from benchmark.server import GROUPS, QUEUE, Server
 
 _NS_PER_MS = 1e6
 _WARM_GAP_SECONDS = 0.1
@@ -53,6 +54,7 @@ class Plan:
         media_seconds: how long they are watched.
         waiting_calls: how many callers wait in a queue.
         waiting_seconds: how long they are watched.
+        groups, group_gap_seconds: how many ring groups are rung one after the other, and how far apart.
         rates: clicks per second, for each measurement.
         rate_seconds: for how long.
         rate_hold_seconds: how long each of these calls is held.
@@ -69,6 +71,8 @@ class Plan:
     media_seconds: float = 12.0
     waiting_calls: int = 200
     waiting_seconds: float = 30.0
+    groups: int = 10
+    group_gap_seconds: float = 2.0
     rates: tuple[int, ...] = (20, 50)
     rate_seconds: float = 20.0
     rate_hold_seconds: float = 2.0
@@ -190,6 +194,33 @@ class Bench:
             remarks = _remarks(clicks, peer, server)
         yield Measurement(f"queue, {calls} waiting", figures, load, details, remarks)
 
+    async def group(self) -> AsyncIterator[Measurement]:
+        """Ring groups of twenty: how soon all of them ring once leg 1 has answered."""
+        plan = self._plan
+        with self._server() as server, self._peer(server, hold_seconds=_LATENCY_HOLD_SECONDS) as peer:
+            clicks, meter = Clicks(server), Meter(server.pid, peer.pid)
+            calls = {next(self._calls): number for number in list(GROUPS)[: plan.groups]}
+            for call, number in calls.items():
+                clicks.click(call, number)
+                await clicks.answered()
+                await asyncio.sleep(plan.group_gap_seconds)
+            await _wait_for(lambda: len(peer.messages()) == len(calls) * (1 + len(GROUPS["600"])))
+            load = meter.read()
+            times, sent, late = peer.messages(), 0, []
+            for call, number in calls.items():
+                members = [times.get(member_of(each), _NO_LEG) for each in GROUPS[number]]
+                invites = [member.of["invite"] for member in members if member.has("invite")]
+                sent += len(invites)
+                if invites:
+                    late.append((max(invites) - times[call, 1].of["answer"]) / _NS_PER_MS)
+            remarks = _remarks(clicks, peer, server)
+        figures = [
+            single("leg 1's 200 to the last of 20 INVITEs, slowest", "ms", max(late, default=math.inf), below=60.0),
+            single("phones that did not ring", "", 20 * len(calls) - sent, below=0),
+        ]
+        details = {"groups": len(calls), "ms": [round(each, 1) for each in late]}
+        yield Measurement("group, 20 at once", figures, load, details, remarks)
+
     async def rate(self) -> AsyncIterator[Measurement]:
         """Clicks at an even rate, each call held for a while."""
         for per_second in self._plan.rates:
@@ -284,6 +315,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "media": Bench.media,
     "recording": Bench.recording,
     "queue": Bench.queue,
+    "group": Bench.group,
     "rate": Bench.rate,
     "events": Bench.events,
 }

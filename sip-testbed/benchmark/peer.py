@@ -42,6 +42,11 @@ def number_of(call: int, leg: int) -> str:
     return f"+4930{leg}{call:0{_SIDE_DIGITS - 1}d}"
 
 
+def member_of(number: str) -> tuple[int, int]:
+    """Return the call and the leg that a number of `number_of` tells."""
+    return int(number[-_SIDE_DIGITS + 1 :]), int(number[-_SIDE_DIGITS])
+
+
 @dataclass(frozen=True)
 class LegTimes:
     """When the messages of one leg were sent or received, in ns since the epoch; the first of each kind counts.

@@ -16,6 +16,7 @@ from typing import Self
 from testbed.process import Child, free_port, wait_until
 
 from benchmark.accounting import children
+from benchmark.peer import number_of
 
 _SIP_PORTS = range(15060, 15180)
 """As many workers at most: 100 carry 200 calls, and the rest is for calls that are just ending or beginning."""
@@ -52,12 +53,17 @@ position_seconds = {position_seconds}
 max_wait_seconds = 3600
 [orgs.bench.extensions.{recorded}]
 record = true
-"""
+{groups}"""
 RECORDED = "900"
 """As `SetCID` of a call: its recording belongs to this extension."""
 QUEUE = "700"
 """Number of a queue whose callers hear music, and their position every `POSITION_SECONDS`."""
 POSITION_SECONDS = 15
+GROUPS = {
+    str(number): tuple(number_of(1000 + 20 * place + member, 2) for member in range(20))
+    for place, number in enumerate(range(600, 610))
+}
+"""Ring groups whose members the peer tells apart by their number: each is rung once."""
 _AGENT = "100"
 
 
@@ -106,6 +112,10 @@ class Server:
                 queue=QUEUE,
                 position_seconds=POSITION_SECONDS,
                 recorded=RECORDED,
+                groups="".join(
+                    f"[orgs.bench.ring_groups.{number}]\nmembers = {list(members)}\n".replace("'", '"')
+                    for number, members in GROUPS.items()
+                ),
             )
         )
         return settings
