@@ -193,14 +193,19 @@ def test_calls_beyond_the_allowed_get_503_and_leave_the_other_slots_to_legs_of_o
     call_in(worker, phone)
 
 
-def test_a_leg_of_ours_in_the_slot_of_one_that_came_in_is_not_taken_for_it(worker: DrivenWorker, phone: Phone) -> None:
-    offered = [call_in(worker, phone)[0] for _ in range(2)]
-    for each in offered:
-        worker.send(AnswerLeg(each.leg, 486))
-        worker.end_of(each.leg)
+def test_a_leg_of_ours_with_the_number_of_one_that_came_in_is_not_taken_for_it(
+    worker: DrivenWorker, phone: Phone
+) -> None:
+    for offered in [call_in(worker, phone)[0] for _ in range(2)]:
+        worker.send(AnswerLeg(offered.leg, 486))
+        worker.end_of(offered.leg)
     with Phone("102") as other:
-        for _ in range(2):
-            worker.place_answered("102", other.port)
+        # The library gives its four numbers in turn: the second two are those of the calls that came in.
+        for keep in (False, False, True, True):
+            leg = worker.place_answered("102", other.port)
+            if not keep:
+                worker.send(HangUpLeg(leg))
+                worker.end_of(leg)
         for _ in range(2):
             call_in(worker, phone)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from driven_worker import PATIENCE, DrivenWorker
+from raw_peer import RawPeer, header, offer
 from testbed import audio
+from testbed.capture import UdpSink
 from testbed.phone import Phone
 from testbed.process import TestbedError, wait_until
 from testbed.sipp import Sipp
@@ -201,6 +203,29 @@ def test_what_is_played_goes_on_after_the_far_end_held_the_call(
         wait_until(lambda do=change: _is_done(do, call), PATIENCE, "the phone may not change the call")
         phone.wait_for("media", PATIENCE, nth=nth, call=call, status=status)
     phone.wait_heard(LOW_HZ, PATIENCE, call)
+
+
+def test_what_is_played_goes_on_when_the_far_end_changes_codec_and_port(worker: DrivenWorker, files: Files) -> None:
+    with RawPeer() as peer, UdpSink() as before, UdpSink() as after:
+        leg = worker.place("301", peer.port)
+        invite = peer.receive("INVITE ", leg)
+        worker.send(PlayAudio(leg, "music", (files.low,), loop=True))
+        peer.respond(invite, 200, worker.port, sdp=offer(before.port))
+        worker.wait(LegAnswered, leg=leg)
+        wait_until(lambda: _sounds(before, 0), PATIENCE, "nothing is heard")
+        changed = offer(after.port).replace("RTP/AVP 0", "RTP/AVP 8").replace("0 PCMU", "8 PCMA").replace("1 1", "1 2")
+        ends = {"sender": header(invite, "To"), "to": header(invite, "From")}
+        peer.request("INVITE", worker.port, call_id=leg, sdp=changed, cseq=7, **ends)
+        peer.acknowledge(peer.receive("SIP/2.0 200", leg), worker.port)
+        wait_until(lambda: _sounds(after, 8), PATIENCE, "nothing is heard after the change")
+        peer.request("BYE", worker.port, call_id=leg, cseq=8, **ends)
+        worker.end_of(leg)
+
+
+def _sounds(sink: UdpSink, payload_type: int) -> bool:
+    """Tell whether a packet of this payload type came that is not silent."""
+    payloads = [packet.data[12:] for packet in sink.packets() if packet.data[1] & 0x7F == payload_type]
+    return any(len(set(payload)) > 5 for payload in payloads)
 
 
 def _is_done(change: Callable[[int], None], call: int) -> bool:
