@@ -178,13 +178,14 @@ async def test_a_ring_group_is_rung_on_slots_of_its_own():
 
 async def test_an_announcement_answers_by_itself():
     notice = {"announcements": {"800": Announcement("800", "/notice.wav")}}
-    async with called("800", changes=notice) as site:
+    async with called("800", changes=notice) as site, asyncio.timeout(5):
         leg = await site.arrive()
         assert site.answers(leg) == [180, 200]
         assert isinstance(site.port.legs[leg].playing, PlayAudio)
         site.port.finish_playback(leg)
-        await site.calm()
-        assert site.port.living_legs == []
+        await site.port.commanded(HangUpLeg(leg))
+        await site.store.only_record()
+    assert site.port.living_legs == []
 
 
 class TestRefusals:
