@@ -6,8 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -34,7 +32,7 @@ from sipcore.domain.errors import (
     ShuttingDownError,
     StoreUnavailableError,
 )
-from sipcore.domain.events import DigitPressed, LegAnswered, LegArrived, LegEnded, PortEvent, WorkerLost
+from sipcore.domain.events import DigitPressed, LegArrived, LegEnded, PortEvent, WorkerLost
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord
 from sipcore.domain.slots import Slots
@@ -46,6 +44,7 @@ from sipcore.service.event_recorder import NobodyListens, StepSink
 from sipcore.service.group_order import GroupOrder
 from sipcore.service.inbound import Inbound
 from sipcore.service.limits import Limits
+from sipcore.service.live_call import LiveCall
 from sipcore.service.port import SipPort
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.record_keeper import RecordKeeper
@@ -56,31 +55,6 @@ from sipcore.service.store import CallStore
 _log = structlog.get_logger(__name__)
 
 _NOT_FOUND, _BUSY_HERE, _TERMINATED, _UNAVAILABLE = 404, 486, 487, 503
-
-
-@dataclass(slots=True)
-class _LiveCall:
-    """A call in progress and what hangs on it."""
-
-    call: Call
-    slots: CallSlots
-    first_stage: asyncio.Future[str | None]
-    over: asyncio.Future[None]
-    accepted: float
-    count_out: Callable[[], None]
-    timer: asyncio.TimerHandle | None = None
-    lines: dict[str, str] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
-    unplaced: list[PlaceLeg] = field(default_factory=list)
-    waiting: set[str] = field(default_factory=set)
-    tickets: set[str] = field(default_factory=set)
-
-    def at(self, moment: float) -> datetime:
-        """Turn a moment of the monotonic clock into UTC; a change of the system's clock moves no record."""
-        return self.call.terms.accepted_at + timedelta(seconds=moment - self.accepted)
-
-    def record(self) -> CallRecord:
-        return self.call.record(self.at)
 
 
 class CallEngine:
@@ -121,8 +95,8 @@ class CallEngine:
         self._steps = steps or NobodyListens()
         self._records = RecordKeeper(self._complete)
         self._limits = Limits()
-        self._calls: dict[str, _LiveCall] = {}
-        self._by_leg: dict[str, _LiveCall] = {}
+        self._calls: dict[str, LiveCall] = {}
+        self._by_leg: dict[str, LiveCall] = {}
         self._arriving: dict[str, list[PortEvent]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pump: asyncio.Task[None] | None = None
@@ -207,26 +181,28 @@ class CallEngine:
             return None
         return live.record()
 
-    async def _accept(self, call: Call, slots: CallSlots, count_out: Callable[[], None]) -> _LiveCall:
+    async def _accept(self, call: Call, slots: CallSlots, count_out: Callable[[], None]) -> LiveCall:
         """Write the first row of a call's record, then let it begin.
 
         Raises:
             StoreUnavailableError: nothing was dialled; slots and count are the caller's to give back.
         """
         loop = asyncio.get_running_loop()
-        live = _LiveCall(call, slots, loop.create_future(), loop.create_future(), time.monotonic(), count_out)
+        live = LiveCall(
+            call, slots, self.queues, loop.create_future(), loop.create_future(), time.monotonic(), count_out
+        )
         await self._store.accept(live.record())
         self._begin(live)
         return live
 
-    def _begin(self, live: _LiveCall) -> None:
+    def _begin(self, live: LiveCall) -> None:
         terms, uids = live.call.terms, live.call.uids
         self._calls[terms.id] = live
         for uid in uids:
             self._by_leg[uid] = live
         self._idle.clear()
         if terms.direction == "inbound":
-            self._count_leg_in(live, uids[0], terms.dial1)
+            live.leg_in(uids[0], terms.dial1)
         # A caller may have given up while it was looked up whom they reach.
         for event in self._arriving.pop(uids[0], ()):
             self._take(event)
@@ -271,7 +247,7 @@ class CallEngine:
             ends = isinstance(event, LegEnded)
             if ends:
                 log_step(live.call, event)
-            self._count_lines(live, event)
+            live.count(event)
             self._step(live, lambda call, now: call.feed(event, now))
             if not ends:
                 log_step(live.call, event)
@@ -285,30 +261,7 @@ class CallEngine:
             self._steps.queued(live.record(), notice)
             self._step(live, lambda call, now: call.feed(notice, now))
 
-    def _count_lines(self, live: _LiveCall, event: PortEvent) -> None:
-        """Keep the board of who is in a call, and the call's slots, in step with its legs."""
-        if isinstance(event, LegAnswered):
-            live.answered.add(event.leg)
-        elif isinstance(event, LegEnded):
-            self._count_leg_out(live, event.leg)
-        elif isinstance(event, WorkerLost):
-            for leg in event.legs:
-                live.slots.lost(leg)
-                self._count_leg_out(live, leg)
-
-    def _count_leg_in(self, live: _LiveCall, leg: str, line: str) -> None:
-        if line:
-            live.lines[leg] = line
-            self.queues.line_busy(live.call.terms.organisation, line)
-
-    def _count_leg_out(self, live: _LiveCall, leg: str) -> None:
-        live.slots.ended(leg)
-        line = live.lines.pop(leg, None)
-        if line is not None:
-            talked = leg in live.answered
-            self.queues.line_free(live.call.terms.organisation, line, talked=talked)
-
-    def _step(self, live: _LiveCall, act: Callable[[Call, float], list[Command]]) -> None:
+    def _step(self, live: LiveCall, act: Callable[[Call, float], list[Command]]) -> None:
         """Let a call act, carry its commands out, and set its next timer."""
         try:
             commands = act(live.call, time.monotonic())
@@ -324,9 +277,9 @@ class CallEngine:
         if live.call.ended:
             self._end(live)
         else:
-            self._set_timer(live)
+            live.set_timer(self._on_timer)
 
-    def _execute(self, live: _LiveCall, command: Command) -> None:
+    def _execute(self, live: LiveCall, command: Command) -> None:
         if isinstance(command, ReportFirstStage):
             if not live.first_stage.done():
                 live.first_stage.set_result(command.fail_reason)
@@ -349,7 +302,7 @@ class CallEngine:
         elif self._recorder is not None:
             self._recorder.close(command.recording)
 
-    def _place(self, live: _LiveCall, command: PlaceLeg) -> None:
+    def _place(self, live: LiveCall, command: PlaceLeg) -> None:
         self._by_leg[command.leg] = live
         slots = live.slots.take(command)
         if slots is None:
@@ -358,11 +311,11 @@ class CallEngine:
         else:
             self._place_on(live, slots, command)
 
-    def _place_on(self, live: _LiveCall, slots: Slots, command: PlaceLeg) -> None:
-        self._count_leg_in(live, command.leg, command.plan.line)
+    def _place_on(self, live: LiveCall, slots: Slots, command: PlaceLeg) -> None:
+        live.leg_in(command.leg, command.plan.line)
         self._port.send(slots, command)
 
-    async def _grow(self, live: _LiveCall, commands: list[PlaceLeg]) -> None:
+    async def _grow(self, live: LiveCall, commands: list[PlaceLeg]) -> None:
         """Reserve slots for legs that were not counted on before, and place those that nobody has hung up meanwhile."""
         try:
             await live.slots.grow(len(commands))
@@ -422,23 +375,11 @@ class CallEngine:
             raise
         return True
 
-    def _set_timer(self, live: _LiveCall) -> None:
-        if live.timer is not None:
-            live.timer.cancel()
-            live.timer = None
-        deadline = live.call.next_deadline()
-        if deadline is not None:
-            delay = max(deadline - time.monotonic(), 0.0)
-            live.timer = asyncio.get_running_loop().call_later(delay, self._on_timer, live)
-
-    def _on_timer(self, live: _LiveCall) -> None:
-        live.timer = None
+    def _on_timer(self, live: LiveCall) -> None:
         self._step(live, lambda call, now: call.on_deadline(now))
 
-    def _end(self, live: _LiveCall) -> None:
-        if live.timer is not None:
-            live.timer.cancel()
-            live.timer = None
+    def _end(self, live: LiveCall) -> None:
+        live.stop_timer()
         terms = live.call.terms
         if self._calls.pop(terms.id, None) is None:
             return
@@ -446,7 +387,7 @@ class CallEngine:
         for leg in {*live.call.uids, *live.tickets, *(leg.uid for leg in record.legs)}:
             self._by_leg.pop(leg, None)
             # A leg that was given up without its end still counts its line.
-            self._count_leg_out(live, leg)
+            live.leg_out(leg)
         live.count_out()
         live.slots.release()
         _log.info("call ended", call=terms.id, disposition=record.disposition, ended_by=record.ended_by)
