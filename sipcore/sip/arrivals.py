@@ -14,7 +14,7 @@ from sipcore.sip.crew import PoolWorker
 from sipcore.sip.journal import Dialog
 from sipcore.sip.resolver import Resolver
 
-_UNAVAILABLE = 503
+_UNAVAILABLE, _MERGED = 503, 482
 _NOT_WANTED = -1
 _LEG_AND_ITS_PARTNER = 2
 
@@ -65,9 +65,14 @@ class Arrivals:
             worker.process.send(wire.AllowIncoming(allowed))
 
     def take(self, worker: PoolWorker, offer: wire.LegOffered) -> None:
-        """Reserve slots for a call that was let in, and tell of it; it is refused when its slot is gone by now."""
-        if not worker.free:
-            worker.process.send(AnswerLeg(offer.leg, _UNAVAILABLE))
+        """Reserve slots for a call that was let in, and tell of it.
+
+        It is refused when its slot is gone by now, or its Call-ID is that of a leg elsewhere: a proxy has sent a call
+        of ours back to us, or one call to two workers (RFC 3261 section 8.2.2.2).
+        """
+        refusal = _MERGED if self._capacity.of_leg(offer.leg) is not None else _UNAVAILABLE if not worker.free else None
+        if refusal is not None:
+            worker.process.send(AnswerLeg(offer.leg, refusal))
             return
         source = (self._address, worker.process.settings.sip_port)
         worker.dialogs[offer.leg] = Dialog(offer.leg, source, (offer.source, offer.port), "udp", incoming=True)

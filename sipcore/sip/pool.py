@@ -17,7 +17,7 @@ import structlog
 from sipcore.domain.commands import HangUpLeg, LegCommand, PlaceLeg
 from sipcore.domain.directory import Directory, SipHost, Trunk
 from sipcore.domain.errors import NoLegCapacityError
-from sipcore.domain.events import JoinFailed, LegEnded, PortEvent, WorkerLost
+from sipcore.domain.events import JoinFailed, LegEnded, LegEvent, PortEvent, WorkerLost
 from sipcore.domain.registration import TrunkState
 from sipcore.domain.slots import Slots
 from sipcore.sip import journal, wire
@@ -230,6 +230,8 @@ class WorkerPool:
             dialog = worker.dialogs.get(message.leg)
             if dialog is not None:
                 dialog.note(message)
+        elif isinstance(message, LegEvent) and self._is_elsewhere(message.leg, worker):
+            return  # of a call that was refused there, because a leg elsewhere has its Call-ID
         elif isinstance(message, LegEnded):
             self._take_leg_end(message, worker)
         elif isinstance(message, wire.LinkExpected):
@@ -240,6 +242,10 @@ class WorkerPool:
             _log.warning("command failed", command=message.command, uid=message.leg, reason=message.reason)
         elif not self._joining.take(worker, message):
             self._events.put_nowait(message)
+
+    def _is_elsewhere(self, leg: str, worker: PoolWorker) -> bool:
+        found = self._capacity.of_leg(leg)
+        return found is not None and found[0] is not worker
 
     def _take_link_end(self, worker: PoolWorker, event: LegEnded) -> bool:
         """Take the end of a link's end; tell whether it was one."""

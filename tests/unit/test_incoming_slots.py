@@ -88,6 +88,15 @@ def test_a_call_whose_slot_was_given_away_meanwhile_is_refused():
     assert scene.worker.process.told[-1] == AnswerLeg("in", 503)
 
 
+def test_a_call_that_has_the_call_id_of_a_leg_elsewhere_is_refused_and_leaves_that_one_alone():
+    scene = Scene(MAIN)
+    scene.offer()
+    scene.offer()
+    assert len(scene.arrived) == 1
+    assert scene.worker.process.told[-1] == AnswerLeg("in", 482)
+    assert scene.capacity.of_leg("in") is not None
+
+
 @pytest.mark.parametrize(
     ("source", "port", "trunk"),
     [
