@@ -1,4 +1,4 @@
-"""What links are made of: a SIP call between two of our workers, on our own address (docs/adr/0006)."""
+"""What links are made of: a SIP call between two of our workers, on our own address (docs/adr/0009)."""
 
 from __future__ import annotations
 

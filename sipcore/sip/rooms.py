@@ -2,7 +2,7 @@
 
 A worker has few slots, and a participant's call lends one of them: most workers of a room are leaves. What holds them
 together are hubs, workers that carry nothing of the room but links. In a tree there is one way between any two
-participants, so nobody hears anybody twice, and nobody hears itself. See docs/adr/0006.
+participants, so nobody hears anybody twice, and nobody hears itself. See docs/adr/0009.
 """
 
 from __future__ import annotations

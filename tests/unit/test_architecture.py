@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,3 +181,8 @@ def test_an_arrow_of_the_design_is_let_through(tmp_path: Path, module: str, sour
 def test_an_impure_domain_is_found(tmp_path: Path, source: str, impurity: str) -> None:
     write(tmp_path, "sipcore.domain.call", source)
     assert impurities(tmp_path) == [f"sipcore.domain.call {impurity}"]
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []
