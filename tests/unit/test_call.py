@@ -47,8 +47,9 @@ from sipcore.domain.events import (
     PlaybackFinished,
     WorkerLost,
 )
+from sipcore.domain.leg_party import RELEASE_SECONDS
 from sipcore.domain.nowhere import NowhereParty
-from sipcore.domain.phone import RELEASE_SECONDS, PhoneParty
+from sipcore.domain.phone import PhoneParty
 
 
 class TestTwoPhonesTalk:

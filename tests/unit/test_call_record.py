@@ -22,8 +22,9 @@ from call_stories import (
 from sipcore.domain.call import TELL_SECONDS, Call
 from sipcore.domain.causes import NO_SUCH_EXTENSION, Disposition
 from sipcore.domain.events import LegAnswered, LegEnded, LegPlaced, LegRang, WorkerLost
+from sipcore.domain.leg_party import RELEASE_SECONDS
 from sipcore.domain.nowhere import NowhereParty
-from sipcore.domain.phone import RELEASE_SECONDS, PhoneParty
+from sipcore.domain.phone import PhoneParty
 from sipcore.domain.record import CallRecord, LegRecord
 
 SECOND_0 = datetime(2026, 1, 1, 12, tzinfo=UTC)

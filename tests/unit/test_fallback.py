@@ -9,9 +9,9 @@ from sipcore.domain.causes import NO_SUCH_EXTENSION, OWN_TIMEOUT, WITHDRAWN, Dis
 from sipcore.domain.commands import BridgeLegs, Command, HangUpLeg, PlaceLeg, PlayTone, StopPlaying
 from sipcore.domain.events import DigitPressed, LegAnswered, LegEnded, LegRang, WorkerLost
 from sipcore.domain.fallback import FallbackParty
+from sipcore.domain.leg_party import RELEASE_SECONDS
 from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.party import NewsKind, Party
-from sipcore.domain.phone import RELEASE_SECONDS
 from sipcore.domain.tones import ToneKind, tone
 
 FIRST, THEN, LISTENER = "first-leg", "then-leg", "waiting-leg"

@@ -24,9 +24,9 @@ from sipcore.domain.commands import (
 from sipcore.domain.events import DigitPressed, LegAnswered, LegEnded, LegPlaced, LegRang, WorkerLost
 from sipcore.domain.first_taken import COMPLETED_ELSEWHERE
 from sipcore.domain.hunt import HuntParty
+from sipcore.domain.leg_party import RELEASE_SECONDS
 from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.party import NewsKind, Party
-from sipcore.domain.phone import RELEASE_SECONDS
 from sipcore.domain.tones import ToneKind, tone
 
 A, B, C = "member-a", "member-b", "member-c"

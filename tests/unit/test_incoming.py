@@ -37,8 +37,8 @@ from sipcore.domain.events import (
     WorkerLost,
 )
 from sipcore.domain.incoming import REFUSALS, IncomingParty, IncomingState
+from sipcore.domain.leg_party import RELEASE_SECONDS
 from sipcore.domain.party import News, NewsKind, Party
-from sipcore.domain.phone import RELEASE_SECONDS
 from sipcore.domain.tones import ToneKind, tone
 
 LEG, AGENT = "their-call-id", "agent-leg"

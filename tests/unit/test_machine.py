@@ -80,5 +80,7 @@ def test_a_pair_that_is_not_listed_changes_nothing() -> None:
 def test_a_phone_that_was_never_rung_cannot_ring_or_answer(event: LegRang | LegAnswered) -> None:
     plan = LegPlan(user="101", at=SipHost("127.0.0.1", 25061), trunk=None, from_uri="<sip:1@127.0.0.1>")
     phone = PhoneParty("leg-1", plan, ring_seconds=20)
-    with pytest.raises(InvalidTransitionError, match=f"phone leg-1 in state idle cannot take {type(event).__name__}"):
+    with pytest.raises(
+        InvalidTransitionError, match=f"PhoneParty leg-1 in state idle cannot take {type(event).__name__}"
+    ):
         phone.feed(event, 0.0)

@@ -22,9 +22,10 @@ from sipcore.domain.events import (
     LegRang,
     WorkerLost,
 )
+from sipcore.domain.leg_party import RELEASE_SECONDS
 from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.party import News, NewsKind, Party
-from sipcore.domain.phone import RELEASE_SECONDS, PhoneParty, PhoneState
+from sipcore.domain.phone import PhoneParty, PhoneState
 
 LEG = "leg-1"
 PLAN = LegPlan(user="101", at=SipHost("127.0.0.1", 25061), trunk=None, from_uri="<sip:1@127.0.0.1>")
