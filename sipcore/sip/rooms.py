@@ -173,7 +173,7 @@ class Rooms(Generic[CarrierT]):
         elif room.ending:
             # Their slots come back in some milliseconds.
             self._wait(room)
-        elif not room.hubs_are_out:
+        elif not room.hubs_are_out and all(self._can_be_linked(part) for part in parts):
             room.seeks_hub = True
             self._find_hub(room.nodes.keys(), partial(self._take_hub, room))
         elif self._fit(parts, keep=0, borrow=False):
@@ -238,6 +238,10 @@ class Rooms(Generic[CarrierT]):
         """Tell whether the parts have links enough for one tree: two ends for each but one, one of its own for each."""
         spares = [sum(self._spare(node, borrow=borrow) for node in part) for part in parts]
         return min(spares) > 0 and sum(spares) >= 2 * (len(parts) - 1) + keep
+
+    def _can_be_linked(self, part: list[_Node[CarrierT]]) -> bool:
+        """Tell whether a hub would help a part: it has a place for a link, or a link that can be cut for one."""
+        return any(node.links or self._spare(node, borrow=False) > 0 for node in part)
 
     def _connect(self, room: _Room[CarrierT], *, borrow: bool) -> None:
         def spare(part: list[_Node[CarrierT]]) -> int:

@@ -133,3 +133,17 @@ async def test_a_third_call_gets_between_two_that_are_linked_directly_once_a_hub
     await conference.enter("700", 2)
     conference.check()
     assert (len(conference.calls), conference.left_out) == (3, set())
+
+
+async def test_whom_no_hub_could_help_takes_none():
+    conference = Conference(8)
+    for _ in range(2):
+        await conference.enter("700", 2)
+    full = await conference.port.reserve(4)
+    free = conference.port.free_legs
+    for number in range(4):
+        conference.port.send(full, PlaceLeg(f"full-{number}", PLAN))
+    conference.port.send(full, JoinRoom("full-0", "700"))
+    conference.check()
+    assert conference.left_out == {"full-0"}
+    assert conference.port.free_legs == free
