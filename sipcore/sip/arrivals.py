@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -14,7 +15,9 @@ from sipcore.sip.crew import PoolWorker
 from sipcore.sip.journal import Dialog
 from sipcore.sip.resolver import Resolver
 
-_UNAVAILABLE, _MERGED = 503, 482
+_FORBIDDEN = 403
+_MERGED = 482
+_UNAVAILABLE = 503
 _NOT_WANTED = -1
 _LEG_AND_ITS_PARTNER = 2
 
@@ -41,11 +44,19 @@ class Arrivals:
         self._capacity = capacity
         self._arrived = arrived
         self._wanted = False
+        self._peers: tuple[ipaddress.IPv4Network, ...] = ()
         self._trunks: tuple[tuple[str, int, Trunk], ...] = ()
         self._shares: dict[int, _Share] = {}
 
-    def configure(self, directory: Directory, resolver: Resolver) -> None:
-        """Take over who sends calls, and whether any number is routed; names are looked up before."""
+    def configure(self, directory: Directory, resolver: Resolver, peers: Iterable[str]) -> None:
+        """Take over who sends calls, and whether any number is routed; names are looked up before.
+
+        Args:
+            directory: trunks and routes.
+            resolver: knows the trunks' addresses.
+            peers: addresses and networks that calls may come from.
+        """
+        self._peers = tuple(ipaddress.IPv4Network(peer, strict=False) for peer in peers)
         self._wanted = any(organisation.inbound.routes for organisation in directory.organisations.values())
         self._trunks = tuple(
             (address, at.port, trunk)
@@ -65,13 +76,9 @@ class Arrivals:
             worker.process.send(wire.AllowIncoming(allowed))
 
     def take(self, worker: PoolWorker, offer: wire.LegOffered) -> None:
-        """Reserve slots for a call that was let in, and tell of it.
-
-        It is refused when its slot is gone by now, or its Call-ID is that of a leg elsewhere: a proxy has sent a call
-        of ours back to us, or one call to two workers (RFC 3261 section 8.2.2.2).
-        """
-        refusal = _MERGED if self._capacity.of_leg(offer.leg) is not None else _UNAVAILABLE if not worker.free else None
-        if refusal is not None:
+        """Reserve slots for a call that was let in, and tell of it, or refuse it."""
+        refusal = self._refusal(worker, offer)
+        if refusal:
             worker.process.send(AnswerLeg(offer.leg, refusal))
             return
         source = (self._address, worker.process.settings.sip_port)
@@ -84,6 +91,17 @@ class Arrivals:
         registered = trunk is not None and offer.number == trunk.username
         number = offer.to if registered or not offer.number else offer.number
         self._arrived(LegArrived(offer.leg, number, offer.caller, trunk.name if trunk else None, slots))
+
+    def _refusal(self, worker: PoolWorker, offer: wire.LegOffered) -> int:
+        """Tell the status with which a call is refused, or 0."""
+        source = ipaddress.IPv4Address(offer.source)
+        if not any(source in network for network in self._peers):
+            # The worker also lets those in whom it has called, and this machine itself: they may answer, not call.
+            return _FORBIDDEN
+        if self._capacity.of_leg(offer.leg) is not None:
+            # A proxy has sent a call of ours back to us, or one call to two workers (RFC 3261 section 8.2.2.2).
+            return _MERGED
+        return 0 if worker.free else _UNAVAILABLE
 
     def end_leg(self, worker: PoolWorker, leg: str) -> None:
         """Take note that a leg is over."""

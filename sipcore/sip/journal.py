@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import secrets
 import socket
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _UNAVAILABLE = 503
 _LISTEN_SECONDS = 2.0
 _RESEND_SECONDS = 0.5
 _OK = range(200, 300)
+_TOP_VIA = re.compile(r"^(?:via|v)[ \t]*:[ \t]*SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*(\w+)", re.IGNORECASE | re.MULTILINE)
 _FINAL = 200
 
 
@@ -56,6 +58,9 @@ class Dialog:
         """Keep a message that matters."""
         if noted.text.startswith("INVITE "):
             self.invite = noted.text
+            if self.incoming:
+                via = _TOP_VIA.search(noted.text)
+                self.transport = via[1].lower() if via is not None else "udp"
         elif noted.text.startswith("SIP/2.0 2"):
             self.answer = noted.text
 

@@ -17,7 +17,7 @@ import structlog
 from sipcore.domain.commands import HangUpLeg, LegCommand, PlaceLeg
 from sipcore.domain.directory import Directory, SipHost, Trunk
 from sipcore.domain.errors import NoLegCapacityError
-from sipcore.domain.events import JoinFailed, LegEnded, LegEvent, PortEvent, WorkerLost
+from sipcore.domain.events import JoinFailed, LegEnded, PortEvent, WorkerLost
 from sipcore.domain.registration import TrunkState
 from sipcore.domain.slots import Slots
 from sipcore.sip import journal, wire
@@ -230,8 +230,6 @@ class WorkerPool:
             dialog = worker.dialogs.get(message.leg)
             if dialog is not None:
                 dialog.note(message)
-        elif isinstance(message, LegEvent) and self._is_elsewhere(message.leg, worker):
-            return  # of a call that was refused there, because a leg elsewhere has its Call-ID
         elif isinstance(message, LegEnded):
             self._take_leg_end(message, worker)
         elif isinstance(message, wire.LinkExpected):
@@ -240,12 +238,13 @@ class WorkerPool:
             self._arrivals.take(worker, message)
         elif isinstance(message, wire.CommandFailed):
             _log.warning("command failed", command=message.command, uid=message.leg, reason=message.reason)
-        elif not self._joining.take(worker, message):
+        elif not self._joining.take(worker, message) and self._carries(worker, message.leg):
             self._events.put_nowait(message)
 
-    def _is_elsewhere(self, leg: str, worker: PoolWorker) -> bool:
+    def _carries(self, worker: PoolWorker, leg: str) -> bool:
+        """Tell whether a leg is on a worker; a call that was refused as it came in is nobody's."""
         found = self._capacity.of_leg(leg)
-        return found is not None and found[0] is not worker
+        return found is not None and found[0] is worker
 
     def _take_link_end(self, worker: PoolWorker, event: LegEnded) -> bool:
         """Take the end of a link's end; tell whether it was one."""
@@ -255,7 +254,7 @@ class WorkerPool:
         return True
 
     def _take_leg_end(self, event: LegEnded, worker: PoolWorker | None = None) -> None:
-        if worker is not None and self._take_link_end(worker, event):
+        if worker is not None and (self._take_link_end(worker, event) or not self._carries(worker, event.leg)):
             return
         carrier = self._capacity.end_leg(event.leg)
         if carrier is not None:
@@ -277,8 +276,9 @@ class WorkerPool:
     async def _admit_peers(self, directory: Directory) -> None:
         addresses = [await self._resolver.resolve(at.host) for at in _hosts_of(directory)]
         found = {address for address in addresses if address is not None}
-        self._starter.allow(tuple(sorted(found | set(self._settings.allowed_peers))))
-        self._arrivals.configure(directory, self._resolver)
+        peers = tuple(sorted(found | set(self._settings.allowed_peers)))
+        self._starter.allow(peers)
+        self._arrivals.configure(directory, self._resolver, peers)
 
 
 def _tell(worker: PoolWorker, command: JoinCommand) -> None:

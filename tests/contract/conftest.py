@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from worlds import WIDE_WORKERS, WIDEST_WORKERS, World, fake_world, real_world
+from world import World
+from worlds import WIDE_WORKERS, WIDEST_WORKERS, fake_world, real_world
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module", params=[fake_world, real_world], ids=["fake", "real"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from worlds import LEGS_PER_WORKER, World
+from world import LEGS_PER_WORKER, World
 
 from sipcore.domain.commands import BridgeLegs, HangUpLeg, PassAudio, SendDigit
 from sipcore.domain.events import JoinFailed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from worlds import LEGS_PER_WORKER, World
+from world import LEGS_PER_WORKER, World
 
 from sipcore.domain.commands import HangUpLeg, JoinRoom
 from sipcore.domain.slots import Slots

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from worlds import World
+from world import World
 
 from sipcore.domain.commands import (
     BridgeLegs,

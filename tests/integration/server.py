@@ -28,7 +28,7 @@ CLICK2CALL = str(Path(sys.executable).parent / "click2call")
 SPOOL = Path(tempfile.gettempdir()) / f"click2call-tests-{os.getpid()}"
 """Of all servers of this run of the tests: one that root's workers reach, unlike pytest's own folders."""
 atexit.register(shutil.rmtree, SPOOL, ignore_errors=True)
-_SIP_PORTS = 12
+SIP_PORTS = 12
 _RTP_PORTS_EACH = 32
 
 
@@ -86,7 +86,7 @@ class Server:
         tables: str,
         *,
         sip: str = "",
-        sip_ports: int = _SIP_PORTS,
+        sip_ports: int = SIP_PORTS,
         environ: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from raw_peer import RawPeer, header, offer
-from server import Server
+from server import SIP_PORTS, Server
 from testbed.kamailio import Kamailio
 from testbed.phone import Phone
-from testbed.process import wait_until
+from testbed.process import is_bound, wait_until
 
 TONES = {"101": 500.0, "102": 700.0, "900": 900.0}
 NUMBERS = {"+12025550100": "101", "+12025550101": "600", "+12025550102": "*43", "+12025550103": "103"}
+BETA_NUMBERS = {"+12025550199": "102", "+12025550198": "+12125550123"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         phones = {number: stack.enter_context(Phone(number, tone_hz=hz)) for number, hz in TONES.items()}
         registrar = stack.enter_context(Kamailio({"trunkuser": "trunkpass"}, challenge=None))
         routes = "".join(f'"{number}" = "{target}"\n' for number, target in NUMBERS.items())
+        beta_routes = "".join(f'"{number}" = "{target}"\n' for number, target in BETA_NUMBERS.items())
         tables = f"""
 [trunks.plain]
 proxy = "sip:127.0.0.1:{phones["900"].port}"
@@ -62,7 +65,7 @@ trunk = "registered"
 users.alice.password = "s3cret"
 extensions.102.contact = "{phones["102"].uri}"
 [orgs.beta.inbound]
-"+12025550199" = "102"
+{beta_routes}
 """
         server = stack.enter_context(Server(tmp_path_factory.mktemp("server"), tables))
         server.wait_trunk("registered", "registered")
@@ -158,3 +161,47 @@ def test_over_the_registration_the_number_stands_in_the_to_header(bed: Bed) -> N
         bye = peer.receive("BYE", call)
         peer.respond(bye, 200, int(header(bye, "Via").partition(";")[0].rpartition(":")[2]))
     assert last_record(bed, "beta")["dial2"] == "+12025550199"
+
+
+def test_a_leg_that_leaves_through_the_registered_trunk_leaves_its_binding_alone(bed: Bed) -> None:
+    (binding,) = bed.registrar.contacts("trunkuser")
+    with RawPeer() as peer:
+        to = f"<sip:+12025550198@{bed.registrar.address}>"
+        call = peer.request("INVITE", bed.registrar.port, user="trunkuser", to=to, sdp=offer(peer.port + 1))
+        # The trunk knows no such number; that it was asked tells that leg 2 was placed.
+        assert peer.final(call) == 404
+    assert last_record(bed, "beta")["legs"][1]["number"] == "+12125550123"
+    assert bed.registrar.contacts("trunkuser") == [binding]
+    assert bed.server.trunk("registered")["state"] == "registered"
+
+
+def test_an_invite_with_the_call_id_of_a_living_leg_is_refused_and_harms_nothing(bed: Bed) -> None:
+    uid = bed.server.dial("101", "102", Response="yes", showUID="yes", RFormat="json").json()["dial1"]
+    bed.agent.wait_heard(TONES["102"], 10.0)
+    ports = range(bed.server.sip_port, bed.server.sip_port + SIP_PORTS)
+    workers = [port for port in ports if is_bound("udp", port)]
+    assert len(workers) > 1
+    with RawPeer() as peer:
+        for port in workers:
+            peer.request("INVITE", port, call_id=uid, user="+12025550100", sdp=offer(peer.port + 1))
+            peer.acknowledge(peer.receive("SIP/2.0 482", uid), port)
+    bed.agent.wait_heard(TONES["102"], 10.0)
+    bed.agent.hang_up()
+    assert bed.server.wait_record(uid)["disposition"] == "answered"
+
+
+def test_this_machine_may_not_call_unless_the_settings_say_so(tmp_path: Path) -> None:
+    # The workers let it in, for the links between them.
+    tables = """
+[trunks.plain]
+proxy = "sip:127.0.0.3:5060"
+[orgs.acme]
+trunk = "plain"
+apps.echo = { number = "*43", kind = "echo" }
+inbound."+12025550100" = "*43"
+"""
+    with Server(tmp_path, tables) as server, RawPeer("127.0.0.3") as trunk, RawPeer() as stranger:
+        call = stranger.request("INVITE", server.sip_port, user="+12025550100", sdp=offer(stranger.port + 1))
+        assert stranger.final(call) == 403
+        call = trunk.request("INVITE", server.sip_port, user="+12025550100", sdp=offer(trunk.port + 1))
+        assert trunk.final(call) == 200

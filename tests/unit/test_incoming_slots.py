@@ -35,7 +35,7 @@ class Scene:
         self.arrivals = Arrivals("127.0.0.1", self.capacity, self.arrived.append)
         self.worker = PoolWorker(1, 4, process=Process())
         directory = Directory({each.name: each for each in organisations}, {trunk.name: trunk for trunk in trunks})
-        self.arrivals.configure(directory, Resolver())
+        self.arrivals.configure(directory, Resolver(), ["192.0.2.0/24"])
         self.capacity.enter(self.worker)
 
     def _change(self, worker):
@@ -54,6 +54,13 @@ def test_a_worker_may_take_as_many_calls_as_it_has_free_slots():
     slots = scene.capacity.reserve(scene.worker, 3)
     scene.capacity.release(slots)
     assert scene.allowed == [4, 1, 4]
+
+
+def test_a_call_from_where_nobody_may_call_is_refused():
+    scene = Scene(MAIN)
+    scene.offer(source="127.0.0.1")
+    assert scene.worker.process.told[-1] == AnswerLeg("in", 403)
+    assert (scene.arrived, scene.worker.free) == ([], 4)
 
 
 def test_without_a_route_no_call_is_wanted():

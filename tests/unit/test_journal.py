@@ -7,7 +7,7 @@ import socket
 import pytest
 import sipmessage
 
-from sipcore.sip.journal import Dialog, cancel_of, in_dialog, release
+from sipcore.sip.journal import Dialog, bye_of, cancel_of, in_dialog, refusal_of, release
 from sipcore.sip.wire import DialogNoted
 
 LEG = "0123456789abcdef0123456789abcdef"
@@ -114,6 +114,59 @@ def test_a_dialog_keeps_its_last_invite_and_its_answer_only():
     assert (dialog.invite, dialog.answer) == (invite(2), answer(3))
 
 
+def came_in(port=5070, leg=LEG, *, up=True, transport="UDP"):
+    """The dialog of an INVITE that a far end sent, as its worker noted it."""
+    routes = ["Record-Route: <sip:127.0.0.1:7001;lr>, <sip:127.0.0.1:7002;lr>"] if transport == "TCP" else []
+    theirs = lines(
+        "INVITE sip:+12025550100@127.0.0.1:15060 SIP/2.0",
+        f"Via: SIP/2.0/{transport} 127.0.0.1:{port};rport={port};branch=z9hG4bKtheirs",
+        *routes,
+        "From: <sip:+12025550123@trunk.example>;tag=their-tag",
+        "To: <sip:+12025550100@127.0.0.1>",
+        f"Contact: <sip:caller@127.0.0.1:{port}>",
+        f"Call-ID: {leg}",
+        "CSeq: 7 INVITE",
+    )
+    ours = lines(
+        "SIP/2.0 200 OK",
+        f"Via: SIP/2.0/{transport} 127.0.0.1:{port};rport={port};branch=z9hG4bKtheirs",
+        "From: <sip:+12025550123@trunk.example>;tag=their-tag",
+        "To: <sip:+12025550100@127.0.0.1>;tag=our-tag",
+        f"Call-ID: {leg}",
+        "CSeq: 7 INVITE",
+    )
+    dialog = Dialog(leg, ("127.0.0.1", 15060), ("127.0.0.1", port), "udp", incoming=True)
+    for text in (theirs, *([ours] if up else [])):
+        dialog.note(DialogNoted(leg, text))
+    return dialog
+
+
+def test_a_bye_to_a_caller_has_from_and_to_changed_over():
+    bye = bye_of(came_in(5099))
+    assert (bye.method, str(bye.uri)) == ("BYE", "sip:caller@127.0.0.1:5099")
+    assert (bye.from_address.parameters["tag"], bye.to_address.parameters["tag"]) == ("our-tag", "their-tag")
+    assert (bye.via[0].host, bye.via[0].port) == ("127.0.0.1", 15060)
+    assert bye.call_id == LEG
+    # Above the random number below 2^15 that the worker counted from.
+    assert bye.cseq.sequence > 2**15 + 50
+
+
+def test_a_bye_to_a_caller_takes_the_recorded_route_as_it_stands_and_the_invites_transport():
+    dialog = came_in(transport="TCP")
+    assert dialog.transport == "tcp"
+    bye = bye_of(dialog)
+    assert [str(route) for route in bye.route] == ["<sip:127.0.0.1:7001;lr>", "<sip:127.0.0.1:7002;lr>"]
+    assert bye.via[0].transport == "TCP"
+
+
+def test_a_refusal_answers_the_callers_own_transaction():
+    refusal = refusal_of(came_in(up=False).invite)
+    assert refusal.code == 503
+    assert refusal.via[0].parameters["branch"] == "z9hG4bKtheirs"
+    assert (refusal.from_address.parameters["tag"], str(refusal.cseq)) == ("their-tag", "7 INVITE")
+    assert refusal.to_address.parameters["tag"]
+
+
 # -- what happens on the wire
 
 
@@ -203,6 +256,45 @@ async def test_all_legs_of_a_worker_are_released_together(source):
         await release(dialogs)
     assert [request.call_id for request, _ in one.requests] == ["a"]
     assert sorted({request.call_id for request, _ in two.requests}) == ["b", "c"]
+
+
+async def test_a_caller_that_was_answered_gets_a_bye(source):
+    async with peer() as far, asyncio.timeout(1):
+        dialog = came_in(far.port)
+        dialog.source = source
+        await release([dialog])
+    assert far.story == ["BYE"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_caller_that_waits_is_refused_until_it_acknowledges(source):
+    class Caller(asyncio.DatagramProtocol):
+        def __init__(self):
+            self.answers = []
+
+        def connection_made(self, transport):
+            self._transport = transport
+            self.port = transport.get_extra_info("sockname")[1]
+
+        def datagram_received(self, data, addr):
+            self.answers.append(data.decode())
+            if len(self.answers) == 2:
+                ack = sipmessage.Request("ACK", sipmessage.URI.parse("sip:+12025550100@127.0.0.1:15060"))
+                refusal = sipmessage.Message.parse(data)
+                ack.via, ack.call_id, ack.cseq = refusal.via, refusal.call_id, sipmessage.CSeq(7, "ACK")
+                ack.from_address, ack.to_address = refusal.from_address, refusal.to_address
+                ack.content_length = 0
+                self._transport.sendto(bytes(ack), addr)
+
+    transport, caller = await asyncio.get_running_loop().create_datagram_endpoint(Caller, ("127.0.0.1", 0))
+    dialog = came_in(caller.port, up=False)
+    dialog.source = source
+    try:
+        async with asyncio.timeout(1):
+            await release([dialog])
+    finally:
+        transport.close()
+    assert [text.split()[1] for text in caller.answers] == ["503", "503"]
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,6 +6,7 @@ so the one that was used longest ago makes room.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from typing import Any
@@ -116,8 +117,9 @@ class Accounts:
 
     def use(self, message: UseTrunk) -> None:
         """Make or replace the account of a trunk unless it is as wanted; legs in progress keep the old one."""
-        trunk = message.trunk
-        if self._used.get(trunk.name) == message:
+        trunk, used = message.trunk, self._used.get(message.trunk.name)
+        if used == message or (used is not None and message == dataclasses.replace(used, registrar_address=None)):
+            # An account with a binding serves a leg as well as one without.
             return
         self.drop(trunk.name)
         self._make_room()
