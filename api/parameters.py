@@ -32,6 +32,7 @@ _DESTINATION = re.compile(
     r"(?:(?:ext|group|queue|ivr|msg|app|tel):)?[0-9*#+]{1,32}|sip:[A-Za-z0-9._-]{1,64}", re.IGNORECASE | re.ASCII
 )
 _DESTINATIONS_APART = re.compile(r"[,;\r\n]")
+_LINE_END = re.compile(r"[\r\n]")
 _CALLER_IDENTITY = re.compile(r"[0-9*#+]{1,32}")
 _LOST_PLUS = re.compile(r"\A((?:[A-Za-z]{2,5}:)?) (?=[0-9])")
 _SECONDS = re.compile(r"[0-9]{1,3}")
@@ -132,11 +133,13 @@ def read_parameters(
 
 
 def apart(dial1: str) -> list[str]:
-    """Return the destinations that one text names, without the spaces and empty lines that people put between them."""
-    entries = _DESTINATIONS_APART.split(dial1)
-    if len(entries) == 1:
-        return entries
-    return [entry for entry in (entry.strip(" \t") for entry in entries) if entry] or [""]
+    """Return the destinations that one text names, without the spaces and empty lines that people put between them.
+
+    A line end that separates nothing is given back as it is, and so refused.
+    """
+    found = [entry for entry in (entry.strip(" \t") for entry in _DESTINATIONS_APART.split(dial1)) if entry]
+    separates = len(found) > 1 or (len(found) == 1 and not _LINE_END.search(dial1) and found != [dial1.strip(" \t")])
+    return found if separates else [dial1]
 
 
 def checked_text(name: str, value: str) -> str:

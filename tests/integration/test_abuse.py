@@ -196,7 +196,7 @@ def test_hostile_text_in_a_destination_or_caller_identity_is_refused_by_name(ser
         ("RFormat", "json\r\nX-Evil: 1"),
         ("Date", "202612312359"),
         ("ident", "ident-0123456789"),
-        ("dial1", "101,102"),
+        ("dial1", "101,10@2"),
     ],
 )
 def test_a_value_outside_the_contract_is_refused_by_name(server: Server, name: str, value: str) -> None:
@@ -207,7 +207,8 @@ def test_a_value_outside_the_contract_is_refused_by_name(server: Server, name: s
 @pytest.mark.usefixtures("nothing_dialled")
 @pytest.mark.parametrize("value", [None, True, 1.5, -101, [], ["101"], {"number": "101"}])
 def test_a_value_of_a_wrong_type_is_refused_by_name(server: Server, value: object) -> None:
-    for name in ("dial1", "dial2", "SetCID", "Timeout"):
+    # An array is how JSON names several numbers.
+    for name in ("dial2", "SetCID", "Timeout", *(("dial1",) if value != ["101"] else ())):
         refused(post(server, json.dumps(GOOD | {name: value}), JSON), name)
 
 
@@ -247,9 +248,9 @@ def test_a_body_over_64_kb_whose_length_is_not_told_is_refused(server: Server) -
 
 
 @pytest.mark.usefixtures("nothing_dialled")
-@pytest.mark.parametrize("name", ["user", "pass", "org", "dial1", "dial2", "SetCID", "Timeout"])
+@pytest.mark.parametrize("name", ["user", "pass", "org", "dial2", "SetCID", "Timeout"])
 def test_a_name_given_twice_with_different_values_is_refused(server: Server, name: str) -> None:
-    first, second = {"Timeout": ("20", "21"), "dial1": ("101", "102")}.get(name, ("+12025550100", "+12025550199"))
+    first, second = ("20", "21") if name == "Timeout" else ("+12025550100", "+12025550199")
     query = urllib.parse.urlencode({**GOOD, name: first})
     refused(server.get(f"/API/dialup.php?{query}&{name.upper()}={urllib.parse.quote(second)}"), name)
     refused(server.get(f"/API/dialup.php?{query}", FORM, urllib.parse.urlencode({name.lower(): second}).encode()), name)
