@@ -90,6 +90,23 @@ async def test_a_reader_that_is_slow_reads_from_the_database_and_misses_nothing(
         assert len(log._tails["acme"].events) < 20
 
 
+async def test_what_is_passed_on_while_the_database_is_asked_is_not_missed():
+    store = MemoryEvents()
+    await store.put([step("other")])
+    async with running(store) as (_, log):
+        ask = store.after
+
+        async def ask_slowly(event_id, organisation, limit):
+            found = await ask(event_id, organisation, limit)
+            if organisation is not None:
+                await store.put([step()])
+                assert await log.after("acme", log.newest, 5)
+            return found
+
+        store.after = ask_slowly
+        assert await read(log, 0, 1) == [store.stored[-1].id]
+
+
 async def test_readers_at_the_end_do_not_ask_the_database():
     async with running() as (store, log):
         readers = [asyncio.create_task(read(log, log.newest, 20)) for _ in range(50)]
