@@ -16,7 +16,7 @@ import pytest
 from server import Server
 from testbed.kamailio import Kamailio
 from testbed.phone import Phone
-from testbed.process import free_port
+from testbed.process import free_port, wait_until
 from testbed.webhook import WebhookReceiver
 
 SECRET = "0123456789abcdef-signing"
@@ -59,9 +59,10 @@ def running(folder: Path, phones: tuple[Phone, Phone], receiver: WebhookReceiver
 
 
 def talk(server: Server) -> dict[str, str]:
-    """Have both phones talk."""
+    """Have both phones talk; the answer itself comes when the first one has answered."""
     answer: dict[str, str] = server.dial("101", "102").json()
     assert answer["status"] == "ok"
+    wait_until(lambda: server.records(uid=answer["dial1"])[0]["joined_at"], 10.0, "the phones are not joined")
     return answer
 
 
