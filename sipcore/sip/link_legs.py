@@ -47,12 +47,15 @@ class SipLinks:
         link.caller.worker.process.send(wire.PlaceLegAt(PlaceLeg(uid, plan), self._address))
 
     def release(self, link: Link[PoolWorker]) -> None:
-        """End the call by BYE or CANCEL from one end, whichever is left, or the wait for it."""
+        """End the call by BYE or CANCEL, or the wait for it."""
         if self._to_place.pop(link.uid, None) is not None:
             ended = LegEnded(link.uid, _TERMINATED, "not placed", "local")
             asyncio.get_running_loop().call_soon(self._ended, link.caller.worker, ended)
             link.callee.worker.process.send(HangUpLeg(link.uid))
             return
-        left = next((end for end in link.ends if not end.over), None)
-        if left is not None:
-            left.worker.process.send(HangUpLeg(link.uid))
+        left = [end for end in link.ends if not end.over]
+        if all(end.up for end in left):
+            # One BYE ends both; what did not come up has nobody to send one, perhaps.
+            left = left[:1]
+        for end in left:
+            end.worker.process.send(HangUpLeg(link.uid))

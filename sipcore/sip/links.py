@@ -176,10 +176,10 @@ class Links(Generic[CarrierT]):
         """Take note that a worker is gone."""
         for link in [link for link in self._links.values() if worker in (link.caller.worker, link.callee.worker)]:
             self._end_over(link, link.end_on(worker))
+            # Its far end is released as those of all its dialogs are; only if that fails it is ended from there.
+            self._later(SETUP_SECONDS, partial(self._transport.release, link))
             if not link.ending:
-                # Its far end is released as those of all its dialogs are; only if that fails it is ended from there.
                 link.ending = True
-                self._later(SETUP_SECONDS, partial(self._transport.release, link))
                 link.owner.link_ended(link, "the worker at the other end is gone")
 
     def _check(self, link: Link[CarrierT]) -> None:

@@ -60,6 +60,9 @@ class FakeSurroundings:
     def kill_worker(self, slots: Slots) -> None:
         self._port.lose_worker(slots.worker)
 
+    def freeze_worker(self, slots: Slots) -> None:
+        self._port.freeze_worker(slots.worker)
+
     def hubs(self) -> list[Slots]:
         return hubs(self._port._capacity)
 

@@ -150,9 +150,15 @@ class RealPeers:
         await asyncio.to_thread(_wait_heard, phone, number, wanted)
 
     def kill_worker(self, slots: Slots) -> None:
+        self._signal(slots, signal.SIGKILL)
+
+    def freeze_worker(self, slots: Slots) -> None:
+        self._signal(slots, signal.SIGSTOP)
+
+    def _signal(self, slots: Slots, number: signal.Signals) -> None:
         pid = self._pool._capacity.workers[slots.worker].process.pid
         assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
     def _speaker(self, number: int) -> Phone:
         """Make a phone with a tone of its own; they are started the first time that they are needed."""

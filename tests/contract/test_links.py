@@ -143,3 +143,18 @@ async def test_a_worker_that_dies_takes_a_link_with_it_and_the_other_leg_lives(w
     await wide_world.hear(one, three)
     wide_world.release([home, far, *further])
     await whole(wide_world)
+
+
+async def test_legs_whose_worker_hangs_are_told_that_they_cannot_be_joined(wide_world: World) -> None:
+    home, far = await apart(wide_world)
+    one = await wide_world.place_and_answer(home)
+    two = await wide_world.place_and_answer(far)
+    wide_world.around.freeze_worker(far)
+    wide_world.send(home, BridgeLegs(one, two))
+    for leg in (one, two):
+        await wide_world.event(leg, "JoinFailed")
+    wide_world.around.kill_worker(far)
+    await wide_world.event(two, "WorkerLost")
+    wide_world.release([home, far])
+    await wide_world.end_of(one)
+    await whole(wide_world)

@@ -135,6 +135,22 @@ async def test_who_cannot_be_joined_is_told(wide_world: World) -> None:
     await whole(wide_world)
 
 
+async def test_a_participant_whose_worker_hangs_is_told_and_the_others_are_joined(wide_world: World) -> None:
+    calls = await on_own_workers(wide_world, 3)
+    legs = await answered(wide_world, calls)
+    join(wide_world, "711", calls[1:], legs[1:])
+    await wide_world.hear(*legs[1:])
+    wide_world.around.freeze_worker(calls[0])
+    join(wide_world, "711", calls[:1], legs[:1])
+    await wide_world.event(legs[0], "JoinFailed")
+    await wide_world.hear(*legs[1:])
+    assert all("JoinFailed" not in wide_world.kinds(leg) for leg in legs[1:])
+    wide_world.around.kill_worker(calls[0])
+    await wide_world.event(legs[0], "WorkerLost")
+    wide_world.release(calls)
+    await whole(wide_world)
+
+
 async def test_a_worker_that_dies_takes_its_participant_only(wide_world: World) -> None:
     calls = await on_own_workers(wide_world, 4)
     legs = await answered(wide_world, calls)

@@ -52,6 +52,10 @@ class Surroundings(Protocol):
 
     def kill_worker(self, slots: Slots) -> None: ...
 
+    def freeze_worker(self, slots: Slots) -> None:
+        """Let a worker hang until it is killed."""
+        ...
+
     def hubs(self) -> list[Slots]:
         """What conference rooms have reserved for themselves."""
         ...

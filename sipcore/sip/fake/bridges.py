@@ -68,9 +68,13 @@ class FakeBridges:
     Args:
         capacity: whose slots links take.
         report: takes events.
+
+    Attributes:
+        frozen: workers to which no link comes up.
     """
 
     def __init__(self, capacity: Capacity[Carrier], report: Callable[[JoinFailed], None]) -> None:
+        self.frozen: set[int] = set()
         self._capacity = capacity
         self._report = report
         self._audio = AudioGraph()
@@ -104,7 +108,7 @@ class FakeBridges:
         while self._made or self._due:
             while self._made:
                 link = self._made.pop(0)
-                for end in link.ends:
+                for end in link.ends if self.frozen.isdisjoint(end.worker.number for end in link.ends) else ():
                     self._joining.take(end.worker, LegAnswered(link.uid))
             due, self._due = self._due, []
             for action in due:

@@ -138,6 +138,10 @@ class FarEnds:
         code = _REQUEST_TERMINATED if living.hung_up else _REQUEST_TIMEOUT
         self._end(living, code, "local" if living.hung_up else "network")
 
+    def freeze_worker(self, worker: int) -> None:
+        """Let a worker hang, as far as links to it are concerned."""
+        self._bridges.frozen.add(worker)
+
     def lose_worker(self, worker: int) -> None:
         """Let a worker die; its far ends are released, and another takes its place."""
         lost = tuple(uid for uid, leg in self.legs.items() if leg.slots.worker == worker and not leg.ended)
