@@ -220,7 +220,9 @@ def test_an_expected_link_gets_in_by_its_call_id_alone_and_is_answered_at_once(
     answer = peer.receive("SIP/2.0 200", "link-1")
     peer.acknowledge(answer, worker.port)
     worker.wait(LegAnswered, leg="link-1")
-    worker.send(wire.AllowIncoming(1))
+    # Commands are carried out in order: when the second is answered, the first is in force.
+    worker.send(wire.AllowIncoming(1), wire.ExpectLink("link-2"))
+    worker.wait(wire.LinkExpected, leg="link-2")
     worker.wait(wire.LegOffered, leg=peer.request("INVITE", worker.port))
     assert peer.final(peer.request("INVITE", worker.port)) == 503
     assert len(worker.told(wire.LegOffered)) == 1

@@ -168,7 +168,7 @@ def test_what_is_played_takes_the_place_of_what_was_played_before(
     phone.wait_heard(HIGH_HZ, PATIENCE, call, last=0.6)
     worker.send(EchoLeg(leg))
     phone.wait_heard(700, PATIENCE, call, last=0.6)
-    assert not phone.hears(HIGH_HZ, call)
+    wait_until(lambda: not phone.hears(HIGH_HZ, call), PATIENCE, "what was played before is still heard")
     worker.send(PlayAudio(leg, "last", (files.low,)))
     worker.wait(PlaybackFinished, leg=leg)
     phone.wait_heard(None, PATIENCE, call)
