@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from testbed.process import Peer, TestbedError, free_port, is_bound
 
-from sipcore.domain.commands import LegPlan, PlaceLeg
+from sipcore.domain.commands import HangUpLeg, LegPlan, PlaceLeg
 from sipcore.domain.directory import SipHost
 from sipcore.domain.events import LegAnswered, LegEnded
 from sipcore.sip import wire
@@ -76,6 +76,12 @@ class DrivenWorker(Peer):
         """Tell it something."""
         for message in messages:
             self._channel.send(wire.encode(message))
+
+    def allow_incoming(self, legs: int) -> None:
+        """Tell it how many calls may come in, and return when it knows: packets do not wait for commands."""
+        mark = uuid.uuid4().hex
+        self.send(wire.AllowIncoming(legs), wire.ExpectLink(mark), HangUpLeg(mark))
+        self.end_of(mark)
 
     def place(self, user: str, port: int, headers: tuple[tuple[str, str], ...] = ()) -> str:
         """Have it place a leg to a port of this machine; return the UniqueID."""

@@ -329,7 +329,7 @@ PROMPT = Path(__file__).parents[2] / "sipcore/audio/prompts/en/press_1_to_accept
 def speaker() -> Iterator[DrivenWorker]:
     """A far end that plays what it is told: another worker."""
     with DrivenWorker() as worker:
-        worker.send(wire.AllowIncoming(4))
+        worker.allow_incoming(4)
         yield worker
 
 
