@@ -177,6 +177,13 @@ class QueuePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitBegun:
+    """The queue has taken a party, which waits from now on."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
 class WaitRefused:
     """The queue takes no more (`max_waiting`)."""
 
@@ -209,7 +216,7 @@ LegEvent = (
 )
 """What a worker reports of one leg, and concerns the party whose leg it is."""
 
-Notice = PlaybackFinished | RecordingFinished | AgentsOffered | QueuePosition | WaitRefused
+Notice = PlaybackFinished | RecordingFinished | AgentsOffered | QueuePosition | WaitBegun | WaitRefused
 """What concerns whoever has asked for it, whosever leg it is about."""
 
 Event = LegEvent | Notice | WorkerLost

@@ -18,7 +18,7 @@ from sipcore.domain.commands import (
     StopPlaying,
 )
 from sipcore.domain.directory import Queue
-from sipcore.domain.events import AgentsOffered, Event, PlaybackFinished, QueuePosition, WaitRefused
+from sipcore.domain.events import AgentsOffered, Event, PlaybackFinished, QueuePosition, WaitBegun, WaitRefused
 from sipcore.domain.first_taken import FirstTakenParty, Milestones
 from sipcore.domain.machine import IGNORED
 from sipcore.domain.party import News, NewsKind, Party
@@ -43,19 +43,23 @@ class WaitState(StrEnum):
 
 
 _NOTICES: dict[tuple[WaitState, type[Event]], str] = {
+    (WaitState.WAITING, WaitBegun): "_begin",
     (WaitState.WAITING, AgentsOffered): "_ring",
     (WaitState.WAITING, QueuePosition): "_say_position",
     (WaitState.WAITING, PlaybackFinished): "_play_music",
     (WaitState.WAITING, WaitRefused): "_refused",
     # What crosses our LeaveQueue.
+    (WaitState.LEADING_ON, WaitBegun): IGNORED,
     (WaitState.LEADING_ON, AgentsOffered): IGNORED,
     (WaitState.LEADING_ON, QueuePosition): IGNORED,
     (WaitState.LEADING_ON, PlaybackFinished): IGNORED,
     (WaitState.LEADING_ON, WaitRefused): IGNORED,
+    (WaitState.UP, WaitBegun): IGNORED,
     (WaitState.UP, AgentsOffered): IGNORED,
     (WaitState.UP, QueuePosition): IGNORED,
     (WaitState.UP, PlaybackFinished): IGNORED,
     (WaitState.UP, WaitRefused): IGNORED,
+    (WaitState.OVER, WaitBegun): IGNORED,
     (WaitState.OVER, AgentsOffered): IGNORED,
     (WaitState.OVER, QueuePosition): IGNORED,
     (WaitState.OVER, PlaybackFinished): IGNORED,
@@ -126,7 +130,7 @@ class QueueParty(FirstTakenParty[WaitState]):
         self._target: Party | None = None
 
     def start(self, now: float, listener: str | None = None) -> list[Command]:
-        """Begin to wait; a listener who called us is answered, as nobody waits in early media."""
+        """Ask the queue to take it."""
         self._listener = listener
         self._enter(WaitState.WAITING, "start")
         if not self._queue.agents:
@@ -135,8 +139,7 @@ class QueueParty(FirstTakenParty[WaitState]):
         if listener is None and self._terms.wait_seconds is not None:
             waits = min(waits, self._terms.wait_seconds)
         self._deadline = now + waits
-        heard = [] if listener is None else [AnswerLeg(listener), *self._music(listener)]
-        return [*heard, JoinQueue(self._uid, self._queue.number, agent_first=listener is None)]
+        return [JoinQueue(self._uid, self._queue.number, agent_first=listener is None)]
 
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Wait no more, and release every leg."""
@@ -165,7 +168,7 @@ class QueueParty(FirstTakenParty[WaitState]):
         return f"position {self._uid}"
 
     def _is_own(self, event: Event) -> bool:
-        if isinstance(event, AgentsOffered | QueuePosition | WaitRefused):
+        if isinstance(event, AgentsOffered | QueuePosition | WaitBegun | WaitRefused):
             return event.ticket == self._uid
         return isinstance(event, PlaybackFinished) and event.playback == self._announcement
 
@@ -174,6 +177,10 @@ class QueueParty(FirstTakenParty[WaitState]):
         if file is None:
             return [PlayTone(listener, tone(ToneKind.RINGBACK, self._terms.country))]
         return [PlayAudio(listener, f"music {self._uid}", (file,), loop=True)]
+
+    def _begin(self, _event: WaitBegun, _now: float) -> list[Command]:
+        """Let the listener hear music; one who called us is answered, as nobody waits in early media."""
+        return [] if self._listener is None else [AnswerLeg(self._listener), *self._music(self._listener)]
 
     def _ring(self, event: AgentsOffered, now: float) -> list[Command]:
         commands: list[Command] = []

@@ -16,7 +16,7 @@ from random import Random
 
 from sipcore.domain.commands import JoinQueue, LeaveQueue, QueueCommand, ReturnAgent
 from sipcore.domain.directory import HuntStrategy, Queue
-from sipcore.domain.events import AgentsOffered, QueuePosition, WaitRefused
+from sipcore.domain.events import AgentsOffered, QueuePosition, WaitBegun, WaitRefused
 from sipcore.domain.hunt_order import HuntHistory, hunt_order
 from sipcore.domain.lines import Line, LineBoard
 from sipcore.domain.party import Clock
@@ -27,7 +27,7 @@ NOT_REACHED_REST_SECONDS = 20.0
 """The same for one who was busy or not there: trying again costs an INVITE each time, and rarely changes anything."""
 _ROUNDING = 1e-9
 
-QueueNotice = AgentsOffered | QueuePosition | WaitRefused
+QueueNotice = AgentsOffered | QueuePosition | WaitBegun | WaitRefused
 """What a waiting party is told."""
 
 _TABLE: dict[type[QueueCommand], str] = {
@@ -308,7 +308,7 @@ class WaitingQueue:
         notices = self.offer(now)
         limit = self._settings.max_waiting
         if ticket.offered or limit is None or sum(1 for other in self._tickets.values() if not other.offered) <= limit:
-            return notices
+            return [WaitBegun(ticket.id), *notices]
         del self._tickets[ticket.id]
         return [*notices, WaitRefused(ticket.id)]
 

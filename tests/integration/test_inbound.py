@@ -22,8 +22,9 @@ from testbed.sipp import Sipp
 
 CUSTOMER = "+13125550142"
 TO_EXTENSION, TO_GROUP, TO_LAST_AGENT, NOWHERE = "+12025550100", "+12025550101", "+12025550102", "+12025550199"
-TO_OTHER_WORKER = "+12035550100"
-"""The trunk relays it to another worker than the other numbers."""
+TO_QUEUE = "+12025550103"
+TO_OTHER_WORKER, TO_QUEUE_FROM_THERE = "+12035550100", "+12035550103"
+"""The trunk relays these to another worker than the other numbers."""
 TONES = {"101": 500.0, "102": 700.0, CUSTOMER: 900.0}
 RINGING = [str(number) for number in range(301, 306)]
 COMPLETED_ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
@@ -36,10 +37,13 @@ trunk = "main"
 caller_id = "+12025550100"
 users.alice.password = "s3cret"
 ring_groups.600.members = [{members}]
+queues.700 = {{ agents = ["101"], max_waiting = 1 }}
 [orgs.acme.inbound]
 "{extension}" = "101"
 "{group}" = "600"
 "{other_worker}" = "101"
+"{queue}" = "700"
+"{queue_from_there}" = "700"
 [orgs.beta]
 country = "US"
 trunk = "main"
@@ -98,6 +102,8 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
             extension=TO_EXTENSION,
             group=TO_GROUP,
             other_worker=TO_OTHER_WORKER,
+            queue=TO_QUEUE,
+            queue_from_there=TO_QUEUE_FROM_THERE,
             last_agent=TO_LAST_AGENT,
         )
         for number, port in contacts.items():
@@ -205,6 +211,16 @@ class TestRefusals:
         bed.agent.behave("reject", reject_code=486)
         assert bed.ended(bed.call_in(TO_EXTENSION)) == 486
         assert bed.newest_record()["disposition"] == "busy"
+
+    def test_a_full_queue_is_busy_and_answers_nobody_whom_it_does_not_take(self, bed: Bed) -> None:
+        bed.agent.behave("ring")
+        before = len(bed.agent.calls())
+        for _ in range(2):
+            bed.customer.wait_for("answered", call=bed.call_in(TO_QUEUE).number)
+            called(bed.agent, before)
+        refused = bed.call_in(TO_QUEUE_FROM_THERE)
+        assert bed.ended(refused) == 486
+        assert not bed.customer.events("answered", call=refused.number)
 
     @pytest.mark.parametrize("number", [TO_EXTENSION, TO_OTHER_WORKER], ids=["to its worker", "to another worker"])
     def test_a_call_of_ours_that_the_trunk_sends_back_to_us_fails_and_harms_nobody(self, bed: Bed, number: str) -> None:

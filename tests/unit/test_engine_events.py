@@ -101,4 +101,4 @@ async def test_what_queues_do_with_a_call_is_told():
                 await port.settled()
                 await asyncio.sleep(0)
         told = [line.split()[0] for line in sink.story if line.endswith(call.id)]
-        assert told == ["JoinQueue", "AgentsOffered", "LeaveQueue"]
+        assert told == ["JoinQueue", "WaitBegun", "AgentsOffered", "LeaveQueue"]

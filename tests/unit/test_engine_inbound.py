@@ -12,7 +12,7 @@ from test_call_engine import AGENT, CUSTOMER, MemoryStore, Site, organisation
 
 from sipcore.domain.causes import Disposition
 from sipcore.domain.commands import AnswerLeg, BridgeLegs, HangUpLeg, PlaceLeg, PlayAudio
-from sipcore.domain.directory import Announcement, Directory, Inbound, RingGroup
+from sipcore.domain.directory import Announcement, Directory, Inbound, Queue, RingGroup
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.service.admission import EngineSettings
 from sipcore.sip.fake import RINGS, SILENT, FakeSipPort, FarEnd, refuses
@@ -186,6 +186,17 @@ async def test_an_announcement_answers_by_itself():
         await site.port.commanded(HangUpLeg(leg))
         await site.store.only_record()
     assert site.port.living_legs == []
+
+
+async def test_a_queue_answers_those_whom_it_takes_and_is_busy_to_others():
+    queues = {"queues": {"700": Queue("700", ("101",), music="/music.wav", max_waiting=1)}}
+    async with called("700", workers=6, changes=queues, agent=RINGS) as site:
+        await site.engine.queues.start()
+        served, waiting, refused = [await site.arrive() for _ in range(3)]
+        assert [site.answers(leg) for leg in (served, waiting, refused)] == [[180, 200], [180, 200], [180, 486]]
+        assert site.port.legs[waiting].playing.files == ("/music.wav",)
+        record = await site.store.only_record()
+    assert (record.disposition, record.legs[0].sip_code) == (Disposition.BUSY, 486)
 
 
 class TestRefusals:

@@ -11,7 +11,7 @@ import pytest
 from sipcore.domain.commands import JoinQueue, LeaveQueue, ReturnAgent
 from sipcore.domain.directory import Directory, HuntStrategy, Organisation, Queue, RingGroup
 from sipcore.domain.errors import StoreUnavailableError
-from sipcore.domain.events import AgentsOffered, QueuePosition, WaitRefused
+from sipcore.domain.events import AgentsOffered, QueuePosition, WaitBegun, WaitRefused
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.waiting_queue import AgentMemory, AgentState, QueueNotice
 from sipcore.service import agent_memory
@@ -60,7 +60,10 @@ class Site:
         self.directory.current = Directory({"acme": acme, "other": Organisation("other")})
 
     async def notice(self) -> QueueNotice:
-        return await asyncio.wait_for(self.told.get(), 5)
+        """Wait for what is told next, besides that somebody waits."""
+        while isinstance(told := await asyncio.wait_for(self.told.get(), 5), WaitBegun):
+            pass
+        return told
 
     async def settled(self) -> None:
         """Wait until everything is told that is on its way."""

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sipcore.domain.commands import JoinQueue, LeaveQueue, ReturnAgent
 from sipcore.domain.directory import HuntStrategy, Queue
-from sipcore.domain.events import AgentsOffered, QueuePosition, WaitRefused
+from sipcore.domain.events import AgentsOffered, QueuePosition, WaitBegun, WaitRefused
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.waiting_queue import AgentState, QueueNotice, WaitingQueue
 
@@ -145,6 +145,8 @@ class QueuesUnderDisorder(RuleBasedStateMachine):
                 assert waiting[notice.position - 1] == notice.ticket
             elif isinstance(notice, WaitRefused):
                 assert not self.callers.pop(notice.ticket).ringing
+            elif isinstance(notice, WaitBegun):
+                assert not self.callers[notice.ticket].ringing
             else:
                 self.ring(notice)
 

@@ -34,6 +34,7 @@ from sipcore.domain.events import (
     LegRang,
     PlaybackFinished,
     QueuePosition,
+    WaitBegun,
     WaitRefused,
     WorkerLost,
 )
@@ -116,20 +117,25 @@ def answered() -> Story:
     return story
 
 
-def test_a_caller_is_answered_and_hears_the_queues_music() -> None:
-    assert Story().begun == [AnswerLeg(CALLER), MUSIC, JoinQueue(UID, "700")]
+def test_a_caller_is_answered_and_hears_the_queues_music_once_the_queue_has_taken_it() -> None:
+    story = Story()
+    assert story.begun == [JoinQueue(UID, "700")]
+    assert story.happens(WaitBegun(UID)) == [AnswerLeg(CALLER), MUSIC]
 
 
 def test_without_music_of_its_own_the_queue_plays_the_built_in_one() -> None:
-    assert Story(music=None, prompts=PROMPTS).begun[1] == replace(MUSIC, files=("/built-in.wav",))
+    heard = Story(music=None, prompts=PROMPTS).happens(WaitBegun(UID))
+    assert heard[1] == replace(MUSIC, files=("/built-in.wav",))
 
 
 def test_without_any_music_a_caller_hears_ringback() -> None:
-    assert Story(music=None).begun[1] == RINGBACK
+    assert Story(music=None).happens(WaitBegun(UID))[1] == RINGBACK
 
 
 def test_an_agent_who_is_rung_first_keeps_nobody_waiting_audibly() -> None:
-    assert Story(listener=None).begun == [JoinQueue(UID, "700", agent_first=True)]
+    story = Story(listener=None)
+    assert story.begun == [JoinQueue(UID, "700", agent_first=True)]
+    assert story.happens(WaitBegun(UID)) == []
 
 
 def test_the_offered_agent_is_rung_with_the_uid_that_was_told_and_the_music_goes_on() -> None:
@@ -320,7 +326,7 @@ def test_what_crosses_the_end_of_the_wait_changes_nothing(bring: Callable[[Story
     for story in (Story(prompts=PROMPTS), Story(prompts=PROMPTS, then="103")):
         bring(story)
         state = story.party.state
-        for late in (AgentsOffered(UID, ("101",)), QueuePosition(UID, 1), WaitRefused(UID)):
+        for late in (AgentsOffered(UID, ("101",)), QueuePosition(UID, 1), WaitBegun(UID), WaitRefused(UID)):
             assert story.happens(late) == []
         assert story.happens(PlaybackFinished(CALLER, f"position {UID}")) == []
         assert story.party.state is state
@@ -328,7 +334,7 @@ def test_what_crosses_the_end_of_the_wait_changes_nothing(bring: Callable[[Story
 
 def test_what_crosses_the_answer_changes_nothing() -> None:
     story = answered()
-    for late in (AgentsOffered(UID, ("102",)), QueuePosition(UID, 1), WaitRefused(UID)):
+    for late in (AgentsOffered(UID, ("102",)), QueuePosition(UID, 1), WaitBegun(UID), WaitRefused(UID)):
         assert story.happens(late) == []
     assert story.party.state is WaitState.UP
 

@@ -11,7 +11,7 @@ import pytest
 
 from sipcore.domain.commands import JoinQueue, LeaveQueue, ReturnAgent
 from sipcore.domain.directory import HuntStrategy, Queue
-from sipcore.domain.events import AgentsOffered, QueuePosition, WaitRefused
+from sipcore.domain.events import AgentsOffered, QueuePosition, WaitBegun, WaitRefused
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.waiting_queue import (
     NO_ANSWER_REST_SECONDS,
@@ -40,7 +40,9 @@ class Floor:
         self.number = self.queue.settings.number
 
     def join(self, ticket: str, now: float, *, agent_first: bool = False) -> list[QueueNotice]:
-        return self.queue.feed(JoinQueue(ticket, self.number, agent_first), now)
+        """Let a caller come; return what is told besides that it waits."""
+        told = self.queue.feed(JoinQueue(ticket, self.number, agent_first), now)
+        return [notice for notice in told if not isinstance(notice, WaitBegun)]
 
     def take(self, ticket: str, agent: str, now: float) -> list[QueueNotice]:
         """An offered agent answers."""
@@ -285,21 +287,21 @@ def test_only_its_own_agents_can_pause() -> None:
 def test_an_agent_of_two_queues_is_rung_for_one_of_them() -> None:
     floor = Floor(queue("101", wrap_up_seconds=5), replace(queue("101"), number="701"))
     sales, support = floor.queues
-    assert sales.feed(JoinQueue("t1", "700"), 0) == [AgentsOffered("t1", ("101",))]
-    assert support.feed(JoinQueue("t2", "701"), 1) == []
+    assert sales.feed(JoinQueue("t1", "700"), 0) == [WaitBegun("t1"), AgentsOffered("t1", ("101",))]
+    assert support.feed(JoinQueue("t2", "701"), 1) == [WaitBegun("t2")]
     assert support.status(1).agents[0].state is AgentState.BUSY
     floor.take("t1", "101", 3)
     assert support.offer(3) == []
     assert floor.hang_up("101", 10) == [], "wrap-up is the agent's, whichever queue it is for"
     assert support.next_deadline() == 15
     assert support.on_deadline(15) == [AgentsOffered("t2", ("101",))]
-    assert sales.feed(JoinQueue("t3", "700"), 16) == []
+    assert sales.feed(JoinQueue("t3", "700"), 16) == [WaitBegun("t3")]
 
 
 def test_an_agent_is_paused_in_one_queue_only() -> None:
     floor = Floor(queue("101"), replace(queue("101"), number="701"))
     floor.queues[0].pause("101", 0)
-    assert floor.queues[1].feed(JoinQueue("t1", "701"), 1) == [AgentsOffered("t1", ("101",))]
+    assert floor.queues[1].feed(JoinQueue("t1", "701"), 1)[1:] == [AgentsOffered("t1", ("101",))]
 
 
 def test_new_settings_bring_new_agents_to_those_who_wait() -> None:
