@@ -1,4 +1,4 @@
-"""The command line: `click2call serve`, `check`, `hash-password` and `dial`.
+"""The command line: `click2call serve`, `check`, `migrate`, `hash-password` and `dial`.
 
 Exit codes: 0 all well, 1 the call failed, 2 something was wrong with the settings, the arguments or the server.
 """
@@ -66,6 +66,15 @@ def serve(config: ConfigOption) -> None:
 def check(config: ConfigOption) -> None:
     """Check the settings and name everything that is wrong with them."""
     from api.main import check as run  # noqa: PLC0415 - as in `serve`
+
+    with _told_in_one_line():
+        _out.print(run(config))
+
+
+@app.command()
+def migrate(config: ConfigOption) -> None:
+    """Make the database's schema, or bring an older one up to date; servers go on meanwhile."""
+    from api.main import migrate as run  # noqa: PLC0415 - as in `serve`
 
     with _told_in_one_line():
         _out.print(run(config))

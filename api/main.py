@@ -42,6 +42,7 @@ from sipcore.service.recorder import Recorder
 from sipcore.service.recording_archive import RecordingArchive
 from sipcore.sip.pool import WorkerPool
 from sipcore.sip.starter import PoolSettings
+from sipcore.store.opening import migrate as migrate_database
 from sipcore.store.records import SqlRecordStore, open_store
 
 _log = structlog.get_logger("server")
@@ -86,6 +87,17 @@ def check(config: Path) -> str:
         settings = load(config, os.environ, AudioLibrary(Path(folder)))
     organisations, trunks = sorted(settings.orgs), sorted(settings.trunks)
     return f"ok: organisations: {', '.join(organisations) or 'none'}; trunks: {', '.join(trunks) or 'none'}"
+
+
+def migrate(config: Path) -> str:
+    """Bring the database's schema up to date; return a line that says which revision it has.
+
+    Raises:
+        StartUpError: settings or database are of no use; the text is one clear line.
+    """
+    settings = load(config, os.environ)
+    revision = asyncio.run(migrate_database(settings.storage.database.get_secret_value()))
+    return f"ok: the schema is at revision {revision}"
 
 
 class _Server:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
@@ -37,6 +37,8 @@ _DIGIT = re.compile(r"[0-9*#]")
 _FEATURE_CODE = re.compile(r"(?:[0-9*#]{2,8})?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 _SHAPE = re.compile(r"[0-9x*#]{1,32}")
+_SSL_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+"""As libpq's parameter of the same name."""
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 _SIP_ADDRESS = re.compile(r"sip:(?:([^@]*)@)?([^:@]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -225,10 +227,13 @@ def database_url(value: str) -> str:
     try:
         url = urlsplit(value)
         usable = url.scheme == "postgresql" and bool(url.hostname) and len(url.path) > 1 and url.port != 0
+        options = parse_qs(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
     except ValueError:  # a broken port or bracket; the error would show the URL, so it is not kept as a cause
         usable = False
-    if not usable:
+    if not usable or url.fragment:
         raise expected("sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+    if options.keys() - {"sslmode"} or not set(options.get("sslmode", [])) <= _SSL_MODES:
+        raise expected(f"no option of a database but ?sslmode= with one of {', '.join(sorted(_SSL_MODES))}")
     return value
 
 

@@ -6,7 +6,8 @@ So no event is told of what was not written, and none is missing of what was.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,6 +16,9 @@ import sqlalchemy as sa
 
 from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
 from sipcore.store.schema import events
+
+EVENTS_LOCK = 0xC2C_0001
+"""Key of the advisory lock under which events are stored."""
 
 
 class Expired(NamedTuple):
@@ -25,15 +29,35 @@ class Expired(NamedTuple):
 
 
 def put(connection: sa.Connection, told: Iterable[PublicEvent]) -> None:
-    """Insert events in their order, behind all that are there; the clock may have been set back since.
+    """Have events inserted in their order at the end of the transaction (`transaction`)."""
+    _gathered(connection).extend(told)
 
-    There is one writer (`sipcore.store.writer`), so ids rise in the order of commits, and who has read as far as one
-    id misses nothing that is committed later.
+
+@contextmanager
+def transaction(connection: sa.Connection) -> Iterator[None]:
+    """Run a transaction, and insert what was put in it last, behind all events that are there.
+
+    Nobody else stores events from then on until the commit: SQLite has one writer, and on PostgreSQL a lock is
+    taken. So ids rise in the order of commits, and who has read as far as one id misses nothing that is committed
+    later. As the lock is the last thing that a transaction waits for, two of them cannot wait for each other there.
     """
-    told = list(told)
-    if not told:
-        return
+    _gathered(connection).clear()
+    with connection.begin():
+        yield
+        if told := _gathered(connection):
+            _insert_all(connection, told)
+
+
+def _gathered(connection: sa.Connection) -> list[PublicEvent]:
+    gathered: list[PublicEvent] = connection.info.setdefault("told", [])
+    return gathered
+
+
+def _insert_all(connection: sa.Connection, told: Sequence[PublicEvent]) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({EVENTS_LOCK})")
     newest = connection.exec_driver_sql("SELECT max(id) FROM events").scalar() or 0
+    # The clock may have been set back since.
     first = max(newest + 1, first_id_at(time.time()))
     rows = [(event_id, event.organisation, str(event.type), event.body()) for event_id, event in enumerate(told, first)]
     connection.exec_driver_sql(_insert(connection.dialect), rows)

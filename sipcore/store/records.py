@@ -15,10 +15,10 @@ from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import operations
 from sipcore.store.cursor import PagePosition
-from sipcore.store.database import Database, DatabaseFile
+from sipcore.store.database import Database
 from sipcore.store.events import SqlEventStore
-from sipcore.store.failures import reason_of, unavailable
-from sipcore.store.migrations import upgrade
+from sipcore.store.failures import unavailable
+from sipcore.store.opening import open_database
 from sipcore.store.queries import (
     every_agent,
     kept_recordings,
@@ -37,11 +37,11 @@ from sipcore.store.settlement import add_recordings, keep_batches, settle_interr
 from sipcore.store.writer import Writer
 
 BUSY_TIMEOUT_SECONDS = 2.0
-"""How long another program may hold the database locked before a call is refused."""
+"""How long another program may hold the database locked, or PostgreSQL not answer, before a call is refused."""
 
 
 class SqlRecordStore:
-    """The record store on SQLite. `open_store` makes one.
+    """The record store. `open_store` makes one.
 
     Args:
         database: it holds the schema of this version.
@@ -247,22 +247,21 @@ def _next(found: Sequence[CallRecord | BatchRecord], limit: int) -> str | None:
 
 
 async def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> SqlRecordStore:
-    """Open the database that the settings name; make it or bring its schema up to date first.
+    """Open the database that the settings name.
+
+    An SQLite file is made, or its schema brought up to date, first. PostgreSQL must have the schema already.
 
     Args:
-        url: `sqlite:///PATH`; a relative path is meant from the working directory.
-        busy_timeout: seconds to wait while another program has the database locked.
+        url: `sqlite:///PATH`, a relative path is meant from the working directory; or `postgresql://...`.
+        busy_timeout: seconds to wait while another program has the database locked, and for PostgreSQL's answers.
 
     Raises:
         StartUpError: it cannot be used; the text is one line.
     """
-    file = DatabaseFile.from_url(url)
-    file.ensure()
-    store = SqlRecordStore(Database(file, busy_timeout=busy_timeout))
+    store = SqlRecordStore(await open_database(url, busy_timeout))
     try:
-        await upgrade(file.url(busy_timeout))
         await store.ping()
-    except (sa.exc.SQLAlchemyError, StoreUnavailableError) as error:
+    except StoreUnavailableError as error:
         await store.close()
-        raise StartUpError(f"storage.database: {file.path}: {reason_of(error)}") from error
+        raise StartUpError(f"storage.database: {error}") from error
     return store

@@ -207,3 +207,6 @@ sa.Index(
     sqlite_where=batches.c.ended_at.is_(None),
     postgresql_where=batches.c.ended_at.is_(None),
 )
+
+schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("since", sa.String, nullable=False))
+"""One row: the oldest revision of the schema whose programs can work with it as it is now."""

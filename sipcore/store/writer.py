@@ -15,6 +15,7 @@ import sqlalchemy as sa
 import structlog
 
 from sipcore.domain.errors import StoreUnavailableError
+from sipcore.store import outbox
 from sipcore.store.database import Database
 from sipcore.store.failures import blames_the_database, unavailable
 
@@ -81,7 +82,7 @@ class Writer:
         return result
 
     async def write_at_once(self, operation: Operation[A, R], argument: A) -> R:
-        """Write without a detour through the writing thread when nobody else is writing; else as `write`.
+        """Write here and now where the database can, while nobody else is writing; else as `write`.
 
         Raises:
             StoreUnavailableError: nothing was written.
@@ -90,8 +91,8 @@ class Writer:
             try:
                 result = self._database.write_here(_run_alone, (operation, argument))
             except (sa.exc.SQLAlchemyError, OSError) as error:
-                # Locked by another program, or anything worse: the writing thread may wait, open anew, and tell.
-                _log.debug("write left to the writing thread", reason=str(error))
+                # A server, locked by another program, or anything worse: `write` may wait, open anew, and tell.
+                _log.debug("write has to be waited for", reason=str(error))
             else:
                 self._count(1)
                 return cast("R", result)
@@ -142,7 +143,7 @@ class Writer:
 
 def _run_alone(connection: sa.Connection, work: tuple[Operation[Any, Any], object]) -> object:
     operation, argument = work
-    with connection.begin():
+    with outbox.transaction(connection):
         return operation(connection, [argument])
 
 
@@ -151,6 +152,6 @@ def _transaction(connection: sa.Connection, group: list[_Write]) -> list[object]
     arguments: dict[Operation[Any, Any], list[object]] = {}
     for write in group:
         arguments.setdefault(write.operation, []).append(write.argument)
-    with connection.begin():
+    with outbox.transaction(connection):
         results = {operation: operation(connection, given) for operation, given in arguments.items()}
     return [results[write.operation] for write in group]

@@ -206,6 +206,15 @@ BAD_DATABASE = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
         ('storage.database = "postgresql://u:s3cret@db:port/x"', f"storage.database: {BAD_DATABASE}"),
         ('storage.database = "postgresql://u:s3cret@[db/x"', f"storage.database: {BAD_DATABASE}"),
         ('storage.database = "postgresql://u:s3cret@db/"', f"storage.database: {BAD_DATABASE}"),
+        ('storage.database = "postgresql://u:s3cret@db/x#y"', f"storage.database: {BAD_DATABASE}"),
+        (
+            'storage.database = "postgresql://u:s3cret@db/x?host=y"',
+            "storage.database: expected no option of a database but",
+        ),
+        (
+            'storage.database = "postgresql://u:s3cret@db/x?sslmode=on"',
+            "storage.database: expected no option of a data",
+        ),
         ('storage.database = "sqlite://"', f"storage.database: {BAD_DATABASE}"),
         ('storage.database = "sqlite:///"', f"storage.database: {BAD_DATABASE}"),
     ],

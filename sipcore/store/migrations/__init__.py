@@ -1,6 +1,8 @@
-"""The schema's history (Alembic), applied by the program itself at every start.
+"""The schema's history (Alembic): applied to SQLite at every start, to PostgreSQL by `click2call migrate`.
 
-A new revision is a module in `versions`, made from `script.py.mako`.
+A new revision is a module in `versions`, made from `script.py.mako`. It only adds, and what it adds to a table that is
+there may be left out by a program that knows nothing of it: such a program goes on working (ADR 10). A revision that
+must do more says `compatible_since = revision`.
 """
 
 from __future__ import annotations
@@ -12,57 +14,77 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from sipcore.domain.errors import StartUpError
+from sipcore.store.schema import schema_compatibility
+
+MIGRATION_LOCK = 0xC2C_0002
+"""Key of PostgreSQL's advisory lock under which the schema is changed."""
 
 
-async def upgrade(url: sa.URL) -> None:
-    """Create the schema, or bring an older one to this version's; does nothing when it is there already.
+def upgrade(connection: sa.Connection) -> str:
+    """Create the schema, or bring an older one to this version's; does nothing when it is there or a newer one fits.
 
-    All revisions are applied in one transaction: a database is either upgraded or as it was.
+    All revisions are applied in one transaction, the connection's: a database is either upgraded or as it was.
 
-    Args:
-        url: of the database, with the name of its asyncio driver.
+    Returns:
+        The revision that the schema has now.
 
     Raises:
-        StartUpError: the database was made by a newer version.
+        StartUpError: the database was made by a newer version, and this one does not fit it.
         sqlalchemy.exc.SQLAlchemyError: the database does not do what was asked of it.
     """
-    engine = create_async_engine(url, poolclass=NullPool)
-    if engine.dialect.name == "sqlite":
-        _begin_before_changing_tables(engine.sync_engine)
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_apply)
-    finally:
-        await engine.dispose()
-
-
-def _begin_before_changing_tables(engine: sa.Engine) -> None:
-    """Put SQLite's CREATE and ALTER into the transaction: by itself the driver begins one for row changes only.
-
-    IMMEDIATE takes the write lock at once, so that of two programs that start together one waits for the other.
-    """
-
-    @sa.event.listens_for(engine, "connect")
-    def driver_leaves_transactions_to_us(dbapi_connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
-        dbapi_connection.isolation_level = None
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _apply(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    ours = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    newer = [head for head in MigrationContext.configure(connection).get_current_heads() if head not in ours]
-    if newer:
+    history = ScriptDirectory.from_config(config)
+    stored, ours = _revisions(connection, history)
+    if stored == ours or (stored is not None and _is_newer_and_fits(connection, history, stored)):
+        return stored
+    command.upgrade(config, "head")
+    since = max(getattr(script.module, "compatible_since", "") for script in history.walk_revisions())
+    connection.execute(sa.delete(schema_compatibility))
+    connection.execute(sa.insert(schema_compatibility).values(since=since))
+    return ours
+
+
+def check(connection: sa.Connection) -> str:
+    """Make sure that the schema is this version's, or a newer one that this version fits; return its revision.
+
+    Raises:
+        StartUpError: it is not.
+    """
+    history = ScriptDirectory(str(Path(__file__).parent))
+    stored, ours = _revisions(connection, history)
+    if stored == ours or (stored is not None and _is_newer_and_fits(connection, history, stored)):
+        return stored
+    there = "has no schema yet" if stored is None else f"has an older schema ({stored}, this program needs {ours})"
+    raise StartUpError(f"storage.database: the database {there}; run: click2call migrate --config FILE")
+
+
+def _revisions(connection: sa.Connection, history: ScriptDirectory) -> tuple[str | None, str]:
+    """Return the revision of the database, None when it has none, and that of this program."""
+    ours = history.get_current_head()
+    if ours is None:
+        raise StartUpError("the program was installed without its migrations")
+    return MigrationContext.configure(connection).get_current_revision(), ours
+
+
+def _is_newer_and_fits(connection: sa.Connection, history: ScriptDirectory, stored: str) -> bool:
+    """Tell a newer schema, which this program fits, from an older one.
+
+    Raises:
+        StartUpError: it is newer, and this program does not fit it.
+    """
+    if any(script.revision == stored for script in history.walk_revisions()):
+        return False
+    since = None
+    if sa.inspect(connection).has_table(schema_compatibility.name):
+        since = connection.execute(sa.select(schema_compatibility.c.since)).scalar()
+    if since is None or since > history.get_current_head():
         raise StartUpError(
             f"storage.database: the database was made by a newer version of this program "
-            f"(its schema is {', '.join(newer)}); run that version, or name another database"
+            f"(its schema is {stored}); run that version, or name another database"
         )
-    command.upgrade(config, "head")
+    return True

@@ -1,4 +1,4 @@
-"""Requests for many numbers, in a real SQLite file."""
+"""Requests for many numbers, in a real database."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ import pytest
 
 from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.errors import ParameterError
-from sipcore.store.records import open_store
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NUMBERS = ("101", "+12025550123", "tel:2025550124")
 BATCH = BatchRecord("b" * 32, "acme", "alice", NUMBERS, "800", "+12025550100", NOON)
-
-
-@pytest.fixture
-async def store(tmp_path):
-    store = await open_store(f"sqlite:///{tmp_path}/calls.db")
-    yield store
-    await store.close()
 
 
 async def test_a_batch_comes_back_as_it_was_written_to_its_organisation_alone(store):

@@ -2,13 +2,10 @@
 
 import asyncio
 import json
-import sqlite3
 import uuid
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest_asyncio
 import time_machine
 
 from sipcore.domain.batch_record import BatchRecord
@@ -35,18 +32,6 @@ def step(organisation="acme", kind=EventType.JOINED):
     return PublicEvent(kind, NOON, organisation, "c1")
 
 
-@pytest_asyncio.fixture
-async def path(tmp_path):
-    return tmp_path / "calls.db"
-
-
-@pytest_asyncio.fixture
-async def store(path):
-    opened = await open_store(f"sqlite:///{path}")
-    yield opened
-    await opened.close()
-
-
 async def told(store, organisation=None):
     return [(event.type, json.loads(event.body)["call"]) for event in await store.events.after(0, organisation, 1000)]
 
@@ -67,13 +52,12 @@ async def test_a_call_that_is_completed_again_has_ended_once(store):
     assert [kind for kind, _ in await told(store)] == ["accepted", "ended"]
 
 
-async def test_a_record_that_is_refused_is_not_told(store, path):
+async def test_a_record_that_is_refused_is_not_told(store, sql):
     record = call()
     await store.accept(record)
     await asyncio.gather(store.accept(record), store.accept(call()), return_exceptions=True)
     assert [kind for kind, _ in await told(store)] == ["accepted", "accepted"]
-    with closing(sqlite3.connect(path)) as look:
-        assert look.execute("SELECT count(*) FROM calls").fetchone() == (2,)
+    assert await sql("SELECT count(*) FROM calls") == [(2,)]
 
 
 async def test_what_a_dead_run_left_is_told_as_ended(store):
@@ -133,13 +117,13 @@ async def test_old_events_are_deleted_oldest_first_and_so_many_at_a_time(store):
     assert len(await store.events.after(0, None, 10)) == 1
 
 
-async def test_a_webhooks_place_is_kept_over_a_restart(store, path):
+async def test_a_webhooks_place_is_kept_over_a_restart(store, database_url):
     await store.events.save_cursor("acme", "crm", 5)
     await store.events.save_cursor("acme", "crm", 7)
     await store.events.save_cursor("other", "crm", 1)
     await store.events.drop_cursor("other", "crm")
     await store.close()
-    again = await open_store(f"sqlite:///{path}")
+    again = await open_store(database_url)
     assert await again.events.cursors() == {("acme", "crm"): 7}
     await again.close()
 

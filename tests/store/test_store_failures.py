@@ -1,5 +1,6 @@
-"""What the record store does when its database fails, and when it comes back."""
+"""What the record store does when its SQLite file fails, and when it comes back."""
 
+import asyncio
 import resource
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import pytest_asyncio
 from sipcore.domain.errors import StartUpError, StoreUnavailableError
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
 from sipcore.store.records import open_store
+from sipcore.store.writer import CHECKPOINT_EVERY
 
 
 def a_record():
@@ -87,6 +89,31 @@ async def test_while_another_program_holds_the_lock_nothing_is_accepted(store, p
         assert await store.get("acme", before.id) == before
     await assert_works(store)
     assert await store.get("acme", refused.id) is None
+
+
+async def test_an_accept_that_has_to_wait_for_another_programs_lock_leaves_the_event_loop_free(store, path):
+    await store.accept(a_record())
+    record, turns = a_record(), 0
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        accepting = asyncio.create_task(store.accept(record))
+        for turns in range(1, 6):  # noqa: B007 - counted as proof
+            await asyncio.wait_for(store.ping(), 1)
+        assert not accepting.done()
+        other.execute("COMMIT")
+        await accepting
+    assert turns == 5
+    assert await store.get("acme", record.id) == record
+
+
+async def test_the_log_is_written_back_beside_the_writes(store, path):
+    await asyncio.gather(*(store.accept(a_record()) for _ in range(CHECKPOINT_EVERY)))
+    await store._writer._checkpoint
+    alone = path.with_name("alone.db")
+    alone.write_bytes(path.read_bytes())
+    other = sqlite3.connect(alone)
+    assert other.execute("SELECT count(*) FROM calls").fetchone() == (CHECKPOINT_EVERY,)
+    other.close()
 
 
 async def test_a_full_disk_refuses_calls_until_there_is_room_again(store, path):
@@ -168,8 +195,10 @@ async def test_a_write_connection_that_is_stuck_is_replaced(store):
         ("calls.db", "not a URL"),
         ("", "not a URL"),
         ("postgresql//u:s3cret@host/name", "not a URL"),
-        ("postgresql://u:s3cret@host/name", "PostgreSQL comes with a later version"),
-        ("postgresql+asyncpg://u:s3cret@host/name", "PostgreSQL comes with a later version"),
+        ("postgresql:///name", "names no host"),
+        ("postgresql://u:s3cret@host", "names no host or no database"),
+        ("postgresql+asyncpg://u:s3cret@host/name", "is no database we know"),
+        ("postgresql://u:s3cret@127.0.0.1:1/name", "127.0.0.1:1/name: Connect call failed"),
         ("mysql://u:s3cret@host/name", "mysql is no database we know"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),

@@ -10,7 +10,6 @@ import pytest
 
 from sipcore.domain.causes import Disposition
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
-from sipcore.store.records import open_store
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -31,13 +30,6 @@ def call(dial1="101", dial2="2025550123", *, accepted_at=NOON, number=CUSTOMER, 
 def called_us(number=CUSTOMER, *, accepted_at=NOON):
     """A call that came in from a number, and was led on to that very number."""
     return call(number, "+12025550100", accepted_at=accepted_at, direction="inbound", user="main")
-
-
-@pytest.fixture
-async def store(tmp_path):
-    store = await open_store(f"sqlite:///{tmp_path}/calls.db")
-    yield store
-    await store.close()
 
 
 class TestWhoCalledLast:

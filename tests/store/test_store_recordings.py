@@ -1,4 +1,4 @@
-"""What is kept of recordings, in a real SQLite file."""
+"""What is kept of recordings, in a real database."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ KEPT = Recording("a" * 32, CALL.id, "acme", "101", RecordingFormat.FLAC, NOON, 6
 
 
 @pytest.fixture
-async def store(tmp_path):
-    store = await open_store(f"sqlite:///{tmp_path}/calls.db")
+async def store(database_url):
+    store = await open_store(database_url)
     await store.accept(CALL)
     yield store
     await store.close()

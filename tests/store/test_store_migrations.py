@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import threading
 from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -24,11 +23,11 @@ from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
 from sipcore.domain.recording import Recording
 from sipcore.store import migrations
 from sipcore.store.cursor import PagePosition
-from sipcore.store.database import DatabaseFile
-from sipcore.store.migrations import upgrade
+from sipcore.store.opening import migrate
 from sipcore.store.queries import last_dialler, newest_batches, newest_records, one_record
 from sipcore.store.records import open_store
 from sipcore.store.schema import batches, calls, legs, metadata, recordings
+from sipcore.store.sqlite import DatabaseFile
 
 MADE_BY_0001 = """
 INSERT INTO calls (id, organisation, user, dial1, dial2, accepted_at)
@@ -42,8 +41,7 @@ INSERT INTO legs (call_id, position, uid, number, organisation, accepted_at)
 @pytest_asyncio.fixture
 async def file(tmp_path):
     file = DatabaseFile(tmp_path / "calls.db")
-    file.ensure()
-    await upgrade(file.url(1))
+    await migrate(f"sqlite:///{file.path}")
     return file
 
 
@@ -55,7 +53,7 @@ def connection(file):
     engine.dispose()
 
 
-def migrate(path, act, revision):
+def run_alembic(path, act, revision):
     """Bring a database to a revision by `command.upgrade` or `command.downgrade`."""
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
@@ -115,13 +113,13 @@ def test_the_migrated_indexes_and_keys_are_the_ones_in_the_code(connection):
 
 async def test_migrating_again_changes_nothing(file):
     before = schema_of(file)
-    await upgrade(file.url(1))
+    await migrate(f"sqlite:///{file.path}")
     assert schema_of(file) == before
 
 
 async def test_calls_of_the_first_version_keep_their_legs_and_learn_whose_they_are(tmp_path):
     path = tmp_path / "old.db"
-    migrate(path, command.upgrade, "0001")
+    run_alembic(path, command.upgrade, "0001")
     with closing(sqlite3.connect(path)) as old:
         old.executescript(MADE_BY_0001)
     store = await open_store(f"sqlite:///{path}")
@@ -137,33 +135,21 @@ async def test_calls_of_the_first_version_keep_their_legs_and_learn_whose_they_a
 def test_a_newer_schema_can_be_taken_back_and_the_calls_stay(tmp_path):
     old, back = tmp_path / "old.db", tmp_path / "back.db"
     for path in (old, back):
-        migrate(path, command.upgrade, "0001")
+        run_alembic(path, command.upgrade, "0001")
         with closing(sqlite3.connect(path)) as made:
             made.executescript(MADE_BY_0001)
-    migrate(back, command.upgrade, "head")
-    migrate(back, command.downgrade, "0001")
+    run_alembic(back, command.upgrade, "head")
+    run_alembic(back, command.downgrade, "0001")
     assert tables_and_indexes(back) == tables_and_indexes(old)
     for everything in ("SELECT * FROM calls", "SELECT * FROM legs", "SELECT * FROM alembic_version"):
         assert rows(back, everything) == rows(old, everything)
-    migrate(back, command.downgrade, "base")
+    run_alembic(back, command.downgrade, "base")
     assert rows(back, "SELECT name FROM sqlite_master WHERE type = 'table'") == [("alembic_version",)]
-
-
-async def test_migrating_makes_no_file_where_there_is_none(tmp_path):
-    missing = DatabaseFile(tmp_path / "missing.db")
-    with pytest.raises(sa.exc.OperationalError, match="unable to open"):
-        await upgrade(missing.url(1))
-    assert not missing.path.exists()
-    # The driver does not wait for the thread of a connection that failed, and this test's loop ends before it.
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
-            await asyncio.to_thread(thread.join)
 
 
 async def test_two_programs_that_start_together_make_one_schema(tmp_path, file):
     new = DatabaseFile(tmp_path / "new.db")
-    new.ensure()
-    await asyncio.gather(upgrade(new.url(5)), upgrade(new.url(5)))
+    await asyncio.gather(*(migrate(f"sqlite:///{new.path}") for _ in range(2)))
     assert schema_of(new) == schema_of(file)
 
 
