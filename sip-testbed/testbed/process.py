@@ -12,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ Kind = Literal["udp", "tcp"]
 _KINDS: tuple[Kind, ...] = ("udp", "tcp")
 _FIRST_PORT, _LAST_PORT, _RANGE = 26000, 32400, 200
 _RANGES = (_LAST_PORT - _FIRST_PORT) // _RANGE
+_FIRST_BLOCK, _LAST_BLOCK, _BLOCK = 10200, 25000, 50
 _LISTENING = "0A"
 
 
@@ -57,6 +59,64 @@ def find_program(name: str) -> str:
     if path is None:
         raise MissingProgramError(name)
     return path
+
+
+def _claim(first: int) -> socket.socket | None:
+    """Claim the ports that begin with `first` until the socket is closed, or return None when somebody has them.
+
+    An abstract unix(7) address is bound by one socket of the machine at a time, and freed when its process ends.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0sip-testbed-ports-{first}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
+
+
+class PortRange:
+    """Neighbouring ports of 127.0.0.1, free for UDP and TCP, that nobody else of the test bed takes.
+
+    They are given back by `release`, or when the object goes. Not the ports that `free_port` gives.
+
+    Args:
+        count: how many.
+
+    Attributes:
+        ports: they; the first one is even, as RTP wants it.
+    """
+
+    def __init__(self, count: int) -> None:
+        blocks = -(-count // _BLOCK)
+        starts = list(range(_FIRST_BLOCK, _LAST_BLOCK - blocks * _BLOCK, _BLOCK))
+        random.shuffle(starts)
+        for first in starts:
+            claims = _claim_blocks(first, blocks)
+            if claims is None:
+                continue
+            self.ports = range(first, first + count)
+            if all(_can_bind(kind, "127.0.0.1", port) for port in self.ports for kind in _KINDS):
+                self.release = weakref.finalize(self, _close_all, claims)
+                return
+            _close_all(claims)
+        raise TestbedError(f"no {count} neighbouring ports are free")
+
+
+def _claim_blocks(first: int, blocks: int) -> list[socket.socket] | None:
+    claims: list[socket.socket] = []
+    for start in range(first, first + blocks * _BLOCK, _BLOCK):
+        claim = _claim(start)
+        if claim is None:
+            _close_all(claims)
+            return None
+        claims.append(claim)
+    return claims
+
+
+def _close_all(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
 
 
 class _Ports:
@@ -84,12 +144,8 @@ class _Ports:
 
     def _claim(self) -> None:
         for first in random.sample(range(_FIRST_PORT, _LAST_PORT, _RANGE), _RANGES):
-            # An abstract unix(7) address is bound by one process at a time, and freed when that ends.
-            claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            try:
-                claim.bind(f"\0sip-testbed-ports-{first}")
-            except OSError:
-                claim.close()
+            claim = _claim(first)
+            if claim is None:
                 continue
             self._claims.append(claim)
             self._ports.extendleft(reversed(range(first, first + _RANGE, 4)))

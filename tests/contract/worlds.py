@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from fake_surroundings import FakeSurroundings
 from real_surroundings import RealPeers
-from testbed.process import is_bound
+from testbed.process import PortRange
 from world import LEGS_PER_WORKER, World
 
 from sipcore.domain.directory import Directory, Inbound, Organisation, SipAddress, SipHost
@@ -52,25 +52,15 @@ async def fake_world(workers: int = WORKERS) -> AsyncIterator[World]:
         yield world
 
 
-def _free_ports(count: int) -> int:
-    """The first of so many free ports, below those that the test bed gives to its peers."""
-    for first in range(20000 + os.getpid() % 100 * 50, 26000 - count, count):
-        if not any(is_bound("udp", port) for port in range(first, first + count)):
-            return first
-    raise LookupError("no free ports")
-
-
 @contextlib.asynccontextmanager
 async def real_world(workers: int = WORKERS) -> AsyncIterator[World]:
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    # RTP ports first: they begin even.
-    rtp_ports = 16 * workers
-    first = _free_ports(rtp_ports + workers)
+    taken = PortRange((16 + 1) * workers)
     pool = WorkerPool(
         PoolSettings(
             address="127.0.0.1",
-            sip_ports=range(first + rtp_ports, first + rtp_ports + workers),
-            rtp_ports=range(first, first + rtp_ports),
+            sip_ports=taken.ports[-workers:],
+            rtp_ports=taken.ports[:-workers],
             warm_workers=1,
             uid=nobody and nobody.pw_uid,
             gid=nobody and nobody.pw_gid,
@@ -85,3 +75,4 @@ async def real_world(workers: int = WORKERS) -> AsyncIterator[World]:
     finally:
         await pool.close()
         await asyncio.to_thread(peers.stop)
+        taken.release()

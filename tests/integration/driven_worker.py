@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from testbed.process import Peer, TestbedError, free_port, is_bound
+from testbed.process import Peer, PortRange, TestbedError, free_port
 
 from sipcore.domain.commands import HangUpLeg, LegPlan, PlaceLeg
 from sipcore.domain.directory import SipHost
@@ -43,11 +41,12 @@ class DrivenWorker(Peer):
     """
 
     def __init__(self, recordings: Path | str = "") -> None:
+        self._ports = PortRange(_RTP_PORTS)
         self.port = free_port()
         self.settings = wire.WorkerSettings(
             address="127.0.0.1",
             sip_port=self.port,
-            rtp_port=next(_RTP_RANGES),
+            rtp_port=self._ports.ports.start,
             rtp_ports=_RTP_PORTS,
             peers=(),
             recordings=str(recordings),
@@ -71,6 +70,7 @@ class DrivenWorker(Peer):
         self._reader.join(PATIENCE)
         self._channel.close()
         assert self.process.wait(PATIENCE) == 0
+        self._ports.release()
 
     def send(self, *messages: wire.ToWorker) -> None:
         """Tell it something."""
@@ -133,15 +133,3 @@ class DrivenWorker(Peer):
             with self._changed:
                 self.said.append(message)
                 self._changed.notify_all()
-
-
-def _rtp_ranges() -> Iterator[int]:
-    """Give the first ports of free ranges, below those that the test bed gives to its peers."""
-    first = 20000 + os.getpid() % 100 * 50
-    while True:
-        if not any(is_bound("udp", port) for port in range(first, first + _RTP_PORTS)):
-            yield first
-        first = first + _RTP_PORTS if first + 2 * _RTP_PORTS < 26000 else 20000
-
-
-_RTP_RANGES = _rtp_ranges()

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from testbed.process import Child, free_port, wait_until
+from testbed.process import Child, PortRange, free_port, wait_until
 
 CLICK2CALL = str(Path(sys.executable).parent / "click2call")
 SPOOL = Path(tempfile.gettempdir()) / f"click2call-tests-{os.getpid()}"
@@ -42,23 +42,6 @@ class Answer:
 
     def json(self) -> Any:
         return json.loads(self.body)
-
-
-def free_port_range(count: int, start: int) -> int:
-    """Return the first of `count` neighbouring UDP and TCP ports that are free on 127.0.0.1, looking from `start`."""
-    first = start
-    while first < 60000:
-        for port in range(first, first + count):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-                try:
-                    udp.bind(("127.0.0.1", port))
-                    tcp.bind(("127.0.0.1", port))
-                except OSError:
-                    first = port + 1
-                    break
-        else:
-            return first
-    raise RuntimeError("no free ports")
 
 
 @contextlib.contextmanager
@@ -91,8 +74,9 @@ class Server:
     ) -> None:
         self.folder = folder
         self.port = free_port("tcp")
-        self.sip_port = free_port_range(sip_ports, 15100 + os.getpid() % 64 * 32)
-        rtp = free_port_range(sip_ports * _RTP_PORTS_EACH, 31000) // 2 * 2
+        self._ports = PortRange(sip_ports * (_RTP_PORTS_EACH + 1))
+        rtp = self._ports.ports.start
+        self.sip_port = rtp + sip_ports * _RTP_PORTS_EACH
         self.database = folder / "records.db"
         self.config = folder / "click2call.toml"
         self.log = folder / "server.log"

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from server import CLICK2CALL, SPOOL, Server, free_port_range
+from server import CLICK2CALL, SPOOL, Server
 from testbed.audio import sine, write_wav
 from testbed.phone import Phone
-from testbed.process import free_port
+from testbed.process import PortRange, free_port
 
 HOST = "127.0.0.1"
 PHONES = """
@@ -36,7 +36,7 @@ class Site:
     folder: Path
     listen: str
     database: str
-    first_sip_port: int
+    ports: range
     address: str = HOST
     user: str = "nobody"
     spool: Path = SPOOL
@@ -44,7 +44,7 @@ class Site:
 
     @property
     def sip_ports(self) -> range:
-        return range(self.first_sip_port, self.first_sip_port + 2)
+        return self.ports[-2:]
 
     @property
     def config(self) -> Path:
@@ -52,12 +52,12 @@ class Site:
 
     def serve(self, *prefix: str) -> tuple[int, list[str]]:
         """Write the settings, run the server, and return its exit code and the lines that it said."""
-        rtp = free_port_range(64, 31000) // 2 * 2
+        rtp = self.ports[:-2]
         self.config.write_text(
             f'[server]\nlisten = "{self.listen}"\n'
             f'[storage]\ndatabase = "{self.database}"\nspool = "{self.spool}"\n'
             f'[sip]\naddress = "{self.address}"\nports = "{self.sip_ports.start}-{self.sip_ports.stop - 1}"\n'
-            f'rtp_ports = "{rtp}-{rtp + 63}"\nuser = "{self.user}"\n'
+            f'rtp_ports = "{rtp.start}-{rtp.stop - 1}"\nuser = "{self.user}"\n'
             f"{self.more}"
         )
         return run_to_its_end(self.config, *prefix)
@@ -84,6 +84,9 @@ def held(kind: socket.SocketKind, *ports: int) -> Iterator[None]:
     try:
         for port in ports:
             sockets.append(socket.socket(socket.AF_INET, kind))
+            if kind is socket.SOCK_STREAM:
+                # Connections of an earlier test may still be in TIME_WAIT there.
+                sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sockets[-1].bind((HOST, port))
             if kind is socket.SOCK_STREAM:
                 sockets[-1].listen()
@@ -94,9 +97,11 @@ def held(kind: socket.SocketKind, *ports: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> Iterator[Site]:
     database = f"sqlite:///{tmp_path}/records.db"
-    return Site(tmp_path, f"{HOST}:{free_port('tcp')}", database, free_port_range(2, 16200))
+    ports = PortRange(66)
+    yield Site(tmp_path, f"{HOST}:{free_port('tcp')}", database, ports.ports)
+    ports.release()
 
 
 def test_a_missing_settings_file_is_told(tmp_path: Path) -> None:

@@ -435,7 +435,8 @@ async def test_writing_the_end_of_a_call_is_tried_until_the_database_is_back(mon
     assert site.store.completed == [record]
 
 
-async def test_a_database_that_is_away_holds_no_leg_back():
+async def test_a_database_that_is_away_holds_no_leg_back(monkeypatch):
+    monkeypatch.setattr("sipcore.service.record_keeper._RETRY_SECONDS", 0.0)
     async with running(organisation(max_calls=1), workers=1) as site:
         call = await site.settled_dial()
         site.store.failures["complete"] = 1

@@ -82,7 +82,8 @@ async def test_a_key_is_told():
         assert f"key 5 of {call.id}" in sink.story
 
 
-async def test_a_database_that_is_away_delays_the_end_and_its_steps_together():
+async def test_a_database_that_is_away_delays_the_end_and_its_steps_together(monkeypatch):
+    monkeypatch.setattr("sipcore.service.record_keeper._RETRY_SECONDS", 0.0)
     async with running() as (engine, port, store, sink):
         store.failures["complete"] = 1
         call = await engine.dial(DialRequest("acme", "alice", AGENT, "102"))

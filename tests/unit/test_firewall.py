@@ -106,7 +106,7 @@ def test_as_many_peers_as_fit_are_told_apart_exactly(udp):
     assert heard(target, friend, udp(STRANGER)) == [FRIEND]
 
 
-@pytest.mark.parametrize("count", [MAX_NETWORKS, 1000, 20_000])
+@pytest.mark.parametrize("count", [MAX_NETWORKS, 1000, 4000])
 def test_more_peers_than_fit_make_the_filter_coarser_and_never_miss(udp, count):
     target = udp()
     attach(target, source_filter([*many(count), FRIEND]))

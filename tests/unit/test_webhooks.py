@@ -182,6 +182,7 @@ async def test_a_changed_address_gets_what_the_old_one_did_not_take():
 
 async def test_a_database_that_is_away_delays_and_loses_nothing(monkeypatch):
     monkeypatch.setattr(webhooks, "DATABASE_RETRY_SECONDS", 0)
+    monkeypatch.setattr("sipcore.service.event_log.RETRY_SECONDS", 0.0)
     async with running(CRM) as site:
         await site.store.put(calls("a"))
         await site.store.until(lambda: site.store.places["acme", "crm"] == site.store.stored[0].id)
