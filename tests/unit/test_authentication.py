@@ -116,7 +116,7 @@ async def test_what_is_known_already_is_answered_without_giving_way(authenticato
         ("acme", "plain", "wrong"),
         ("acme", "plain", ""),
         ("acme", "hashed", "wrong"),
-        ("acme", "hashed", HASH),
+        pytest.param("acme", "hashed", HASH, id="the hash itself"),
         ("acme", "nobody", "päss"),
         ("empty", "plain", "päss"),
         ("nowhere", "plain", "päss"),
