@@ -310,6 +310,14 @@ class Phone(Peer):
             interval=0.03,
         )
 
+    def wait_heard_alone(self, hz: float, timeout: float = 5.0) -> None:
+        """Wait until the last half second holds this tone (to the Hz) and no other, such as the ringback before it."""
+        wait_until(
+            lambda: [round(tone.hz) for tone in self.heard()] == [hz],
+            timeout,
+            lambda: f"phone {self.extension} hears {self.heard()}, not {hz} alone",
+        )
+
     # -- the inside
 
     def _wait_registered(self) -> None:
