@@ -280,6 +280,8 @@ class AppSettings(Table):
 _LISTEN = DetectionParameters()
 _BEEP = BeepParameters()
 _LONGEST_DECISION_MS = 4000
+_LONGEST_TOTAL_MS = 3800
+"""The decision is known at the server within 4 s of the answer."""
 _Silence = Annotated[int, Field(ge=200, le=_LONGEST_DECISION_MS)]
 
 
@@ -292,7 +294,7 @@ class MachineDetectionSettings(Table):
     initial_silence_ms: _Silence = _LISTEN.initial_silence_ms
     greeting_ms: int = Field(default=_LISTEN.greeting_ms, ge=500, le=_LONGEST_DECISION_MS)
     after_greeting_silence_ms: _Silence = _LISTEN.after_greeting_silence_ms
-    total_ms: int = Field(default=_LISTEN.total_ms, ge=1000, le=_LONGEST_DECISION_MS)
+    total_ms: int = Field(default=_LISTEN.total_ms, ge=1000, le=_LONGEST_TOTAL_MS)
     min_word_ms: int = Field(default=_LISTEN.min_word_ms, ge=20, le=500)
     between_words_silence_ms: int = Field(default=_LISTEN.between_words_silence_ms, ge=20, le=1000)
     maximum_words: int = Field(default=_LISTEN.maximum_words, ge=1, le=20)

@@ -9,7 +9,7 @@ from sipcore.domain.around import PartyAround
 from sipcore.domain.causes import NORMAL_CLEARING, WITHDRAWN, WORKER_DIED, Disposition, Outcome
 from sipcore.domain.commands import Command
 from sipcore.domain.errors import Click2CallError
-from sipcore.domain.events import Event, WorkerLost
+from sipcore.domain.events import Event, LegEarlyMediaStarted, WorkerLost
 from sipcore.domain.machine import Machine
 from sipcore.domain.party import News, NewsKind, Party, earliest
 
@@ -40,7 +40,8 @@ _TABLE: dict[tuple[CheckState, NewsKind], str] = {
 class CheckedParty(PartyAround, Machine[CheckState]):
     """It counts as ringing until its answer has been checked, and as not answered when that ends badly.
 
-    The one who waits goes on hearing what it heard before the answer.
+    The one who waits hears ringback until then, and never the phone's early media, which is the called person's own
+    voice from the answer on.
 
     Args:
         inner: the phone.
@@ -60,6 +61,8 @@ class CheckedParty(PartyAround, Machine[CheckState]):
 
     def feed(self, event: Event, now: float) -> list[Command]:
         """Take an event of the phone, or of what is played to it."""
+        if isinstance(event, LegEarlyMediaStarted):
+            return []
         commands: list[Command] = []
         if self.state is CheckState.CHECKING:
             if isinstance(event, WorkerLost) and self._inner.leg in event.legs:

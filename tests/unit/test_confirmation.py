@@ -10,7 +10,15 @@ from sipcore.domain.call import Call, CallState
 from sipcore.domain.causes import NORMAL_CLEARING, WITHDRAWN, WORKER_DIED, Disposition, Outcome
 from sipcore.domain.commands import BridgeLegs, Command, HangUpLeg, PlaceLeg, PlayAudio, PlayTone, StopPlaying
 from sipcore.domain.confirmation import ASK_TIMES, CONFIRM_SECONDS, PAUSE_SECONDS, ConfirmedParty
-from sipcore.domain.events import DigitPressed, LegAnswered, LegEnded, LegRang, PlaybackFinished, WorkerLost
+from sipcore.domain.events import (
+    DigitPressed,
+    LegAnswered,
+    LegEarlyMediaStarted,
+    LegEnded,
+    LegRang,
+    PlaybackFinished,
+    WorkerLost,
+)
 from sipcore.domain.party import News, NewsKind
 from sipcore.domain.tones import ToneKind, tone
 
@@ -27,6 +35,16 @@ def asking() -> tuple[ConfirmedParty, PlayAudio]:
     (play,) = party.feed(LegAnswered(LEG), 5)
     assert isinstance(play, PlayAudio)
     return party, play
+
+
+def test_whoever_waits_hears_ringback_and_no_early_media_of_it() -> None:
+    party = ConfirmedParty(phone(LEG), PROMPTS)
+    placed, ringback = party.start(0, CALLER)
+    assert isinstance(placed, PlaceLeg)
+    assert ringback == PlayTone(CALLER, tone(ToneKind.RINGBACK, "US"))
+    assert party.feed(LegEarlyMediaStarted(LEG), 1) == []
+    assert party.feed(LegRang(LEG, 183), 1) == []
+    assert news(party) == [NewsKind.RANG]
 
 
 class TestItIsAccepted:
