@@ -28,8 +28,8 @@ class BatchRecord:
         dial2: as given.
         set_cid: the caller identity as given, or None.
         accepted_at: when the request was accepted.
-        cancelled_by: `request`, `shutdown`, `limit` (nothing could be dialled for a long time), or `restart` (found
-            unfinished at a start); None: it was not cancelled. What had not been dialled by then never is.
+        cancelled_by: `request`, `shutdown`, `limit` (nothing could be dialled for a long time), `error` (the
+            database was lost while it was accepted), or `restart` (found unfinished at a start); None: it was not cancelled. What had not been dialled by then never is.
         ended_at: when nothing was left to be dialled and no call in progress; None before.
     """
 

@@ -95,6 +95,10 @@ class StoreUnavailableError(Click2CallError):
     http_status = 503
 
 
+class StoreInDoubtError(StoreUnavailableError):
+    """The database was lost while it took something, and did not say whether it has; nothing was dialled (HTTP 503)."""
+
+
 class NotRecordedError(Click2CallError):
     """The call is not being recorded, or no more (HTTP 409)."""
 

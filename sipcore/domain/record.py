@@ -5,10 +5,10 @@ All times are aware datetimes in UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sipcore.domain.causes import Disposition
+from sipcore.domain.causes import WORKER_DIED, Disposition
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,17 @@ class CallRecord:
     recording_state: str | None = field(default=None, compare=False)
     batch_id: str | None = None
     direction: str = "outbound"
+
+
+def interrupted(record: CallRecord, now: datetime, ended_by: str) -> CallRecord:
+    """Complete a record whose call nobody carries on; what is known of its legs stays."""
+    legs = tuple(_interrupted_leg(leg, now) if leg.disposition is None else leg for leg in record.legs)
+    return replace(record, legs=legs, ended_at=now, disposition=Disposition.INTERRUPTED, ended_by=ended_by)
+
+
+def _interrupted_leg(leg: LegRecord, now: datetime) -> LegRecord:
+    cause, disposition = WORKER_DIED.cause, WORKER_DIED.disposition
+    return replace(leg, disposition=disposition, cause=cause, ended_by="local", ended_at=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,13 @@ from sipcore.domain.batch import DEFAULT_CALLS_PER_SECOND, Pace
 from sipcore.domain.batch_record import BatchPage, BatchRecord, BatchReport, report_of
 from sipcore.domain.dialplan import Destination, NumberPlan, QueueDestination
 from sipcore.domain.directory import Organisation
-from sipcore.domain.errors import AuthenticationError, LimitReachedError, ParameterError, ShuttingDownError
+from sipcore.domain.errors import (
+    AuthenticationError,
+    LimitReachedError,
+    ParameterError,
+    ShuttingDownError,
+    StoreInDoubtError,
+)
 from sipcore.domain.record import RecordFilter
 from sipcore.service.admission import destinations
 from sipcore.service.calls import DEFAULT_RING_SECONDS, Calls, DialRequest, LiveDirectory
@@ -101,7 +107,11 @@ class Batches:
             set_cid=request.set_cid,
             accepted_at=datetime.now(UTC),
         )
-        await self._store.keep_batch(record)
+        try:
+            await self._store.keep_batch(record)
+        except StoreInDoubtError:
+            self._keeper.complete(replace(record, cancelled_by="error", ended_at=datetime.now(UTC)))
+            raise
         return self._begin(record, request, second)
 
     async def find(self, organisation: str, cursor: str | None = None) -> BatchPage:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -30,11 +31,12 @@ from sipcore.domain.errors import (
     LimitReachedError,
     NoLegCapacityError,
     ShuttingDownError,
+    StoreInDoubtError,
     StoreUnavailableError,
 )
 from sipcore.domain.events import DigitPressed, LegArrived, LegEnded, PortEvent, WorkerLost
 from sipcore.domain.lines import LineBoard
-from sipcore.domain.record import CallRecord
+from sipcore.domain.record import CallRecord, interrupted
 from sipcore.domain.slots import Slots
 from sipcore.domain.waiting_queue import QueueNotice
 from sipcore.service.admission import Admission, EngineSettings
@@ -191,7 +193,13 @@ class CallEngine:
         live = LiveCall(
             call, slots, self.queues, loop.create_future(), loop.create_future(), time.monotonic(), count_out
         )
-        await self._store.accept(live.record())
+        record = live.record()
+        try:
+            await self._store.accept(record)
+        except StoreInDoubtError:
+            # Should it have been written, then nobody would end it.
+            self._records.complete(interrupted(record, datetime.now(UTC), "error"))
+            raise
         self._begin(live)
         return live
 

@@ -17,7 +17,7 @@ Record = TypeVar("Record", bound=CallRecord | BatchRecord)
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
-_MAX_RETRY_SECONDS = 30.0
+_MAX_RETRY_SECONDS = 5.0
 _LAST_ATTEMPTS = 2
 """How often an end is written in vain before a shutdown goes on without it."""
 

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from sipcore.domain.errors import StoreInDoubtError
 from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
+from sipcore.store.failures import blames_the_database, reason_of
 from sipcore.store.schema import events
 
 EVENTS_LOCK = 0xC2C_0001
@@ -40,12 +42,21 @@ def transaction(connection: sa.Connection) -> Iterator[None]:
     Nobody else stores events from then on until the commit: SQLite has one writer, and on PostgreSQL a lock is
     taken. So ids rise in the order of commits, and who has read as far as one id misses nothing that is committed
     later. As the lock is the last thing that a transaction waits for, two of them cannot wait for each other there.
+
+    Raises:
+        StoreInDoubtError: the server was lost during the commit.
     """
     _gathered(connection).clear()
-    with connection.begin():
+    with connection.begin() as running:
         yield
         if told := _gathered(connection):
             _insert_all(connection, told)
+        try:
+            running.commit()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            if connection.dialect.name == "postgresql" and blames_the_database(error):
+                raise StoreInDoubtError(f"the database was lost during a commit: {reason_of(error)}") from error
+            raise
 
 
 def _gathered(connection: sa.Connection) -> list[PublicEvent]:

@@ -60,6 +60,7 @@ class SqlRecordStore:
 
         Raises:
             StoreUnavailableError: nothing was written, or a record with this id exists.
+            StoreInDoubtError: perhaps it was written.
         """
         await self._writer.write_at_once(operations.accept, record)
         self.events.on_stored()

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from sipcore.domain.batch_record import BatchRecord
-from sipcore.domain.causes import WORKER_DIED, Disposition
 from sipcore.domain.public_events import PublicEvent, batch_events, recording_ready
-from sipcore.domain.record import CallRecord, LegRecord
+from sipcore.domain.record import interrupted
 from sipcore.domain.recording import Recording
 from sipcore.store import operations, outbox
 from sipcore.store.queries import (
@@ -30,7 +29,7 @@ def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> 
     now = max(times)
     left = to_records(connection.execute(unfinished_records()))
     if left:
-        operations.complete(connection, [_interrupted(record, now) for record in left])
+        operations.complete(connection, [interrupted(record, now, "restart") for record in left])
     running = to_batches(connection.execute(unfinished_batches()))
     if running:
         over = [replace(batch, cancelled_by=batch.cancelled_by or "restart", ended_at=now) for batch in running]
@@ -60,13 +59,3 @@ def add_recordings(connection: sa.Connection, added: Sequence[Recording]) -> Non
         if recording.id not in known:
             of_call = to_records(connection.execute(one_record(recording.organisation, recording.call_id)))
             outbox.put(connection, (recording_ready(record, recording, now) for record in of_call))
-
-
-def _interrupted(record: CallRecord, now: datetime) -> CallRecord:
-    legs = tuple(_interrupted_leg(leg, now) if leg.disposition is None else leg for leg in record.legs)
-    return replace(record, legs=legs, ended_at=now, disposition=Disposition.INTERRUPTED, ended_by="restart")
-
-
-def _interrupted_leg(leg: LegRecord, now: datetime) -> LegRecord:
-    cause, disposition = WORKER_DIED.cause, WORKER_DIED.disposition
-    return replace(leg, disposition=disposition, cause=cause, ended_by="local", ended_at=now)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 import structlog
 
-from sipcore.domain.errors import StoreUnavailableError
+from sipcore.domain.errors import StoreInDoubtError, StoreUnavailableError
 from sipcore.store import outbox
 from sipcore.store.database import Database
 from sipcore.store.failures import blames_the_database, unavailable
@@ -71,6 +71,7 @@ class Writer:
 
         Raises:
             StoreUnavailableError: nothing was written.
+            StoreInDoubtError: perhaps it was.
         """
         if self._closed:
             raise StoreUnavailableError("the record store is closed")
@@ -115,7 +116,8 @@ class Writer:
         try:
             results = await self._database.write(_transaction, group)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised at the callers, who wait for it
-            if len(group) > 1 and not blames_the_database(error):
+            in_doubt = isinstance(error, StoreInDoubtError)
+            if len(group) > 1 and not in_doubt and not blames_the_database(error):
                 for write in group:
                     await self._commit([write])
                 return

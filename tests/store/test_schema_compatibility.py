@@ -21,6 +21,14 @@ FIRST = "0007"
 OURS = ScriptDirectory(migrations.__path__[0]).get_current_head()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """As for the other tests, but not to be used by them after it."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql_copy")
+    return f"sqlite:///{tmp_path}/calls.db"
+
+
 async def works(url):
     store = await open_store(url)
     record = accepted()
