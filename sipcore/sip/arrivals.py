@@ -19,15 +19,17 @@ _FORBIDDEN = 403
 _MERGED = 482
 _UNAVAILABLE = 503
 _NOT_WANTED = -1
+_NOTHING_SAID = wire.AllowIncoming(_NOT_WANTED, 0)
 _LEG_AND_ITS_PARTNER = 2
 
 
 @dataclass(slots=True)
 class _Share:
-    """What one worker has taken, and what it was told that it may take."""
+    """What one worker has offered and taken, and what it was told last."""
 
     legs: set[str] = field(default_factory=set)
-    told: int = _NOT_WANTED
+    offers: int = 0
+    told: wire.AllowIncoming = _NOTHING_SAID
 
 
 class Arrivals:
@@ -71,19 +73,23 @@ class Arrivals:
         """Tell a worker how many calls it may hold, where that has changed."""
         share = self._shares.setdefault(worker.number, _Share())
         allowed = len(share.legs) + worker.free if self._wanted else _NOT_WANTED
-        if allowed != share.told:
-            share.told = allowed
-            worker.process.send(wire.AllowIncoming(allowed))
+        message = wire.AllowIncoming(allowed, share.offers)
+        if message != share.told:
+            share.told = message
+            worker.process.send(message)
 
     def take(self, worker: PoolWorker, offer: wire.LegOffered) -> None:
         """Reserve slots for a call that was let in, and tell of it, or refuse it."""
+        share = self._shares.setdefault(worker.number, _Share())
+        share.offers += 1
         refusal = self._refusal(worker, offer)
         if refusal:
             worker.process.send(AnswerLeg(offer.leg, refusal))
+            self.update(worker)
             return
         source = (self._address, worker.process.settings.sip_port)
         worker.dialogs[offer.leg] = Dialog(offer.leg, source, (offer.source, offer.port), "udp", incoming=True)
-        self._shares.setdefault(worker.number, _Share()).legs.add(offer.leg)
+        share.legs.add(offer.leg)
         slots = self._capacity.reserve(worker, min(worker.free, _LEG_AND_ITS_PARTNER))
         self._capacity.add_leg(slots, offer.leg)
         trunk = self._trunk_of(offer)

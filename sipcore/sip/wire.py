@@ -130,9 +130,12 @@ class AllowIncoming:
     Attributes:
         legs: how many legs that came in the worker may hold at once, those that it holds already included: an INVITE
             beyond them gets 503 and takes no call slot. -1: calls that come in are not wanted at all, and get 404.
+        offers: how many `LegOffered` of this worker are decided on already. Each one beyond them may need a slot for a
+            leg of ours beside its own, so that a burst of INVITEs takes no slot that is about to be reserved.
     """
 
     legs: int
+    offers: int
 
 
 @dataclass(frozen=True, slots=True)

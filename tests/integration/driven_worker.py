@@ -78,9 +78,12 @@ class DrivenWorker(Peer):
             self._channel.send(wire.encode(message))
 
     def allow_incoming(self, legs: int) -> None:
-        """Tell it how many calls may come in, and return when it knows: packets do not wait for commands."""
+        """Tell it how many calls may come in beside those offered so far, which count as decided on.
+
+        It knows when this returns: packets do not wait for commands.
+        """
         mark = uuid.uuid4().hex
-        self.send(wire.AllowIncoming(legs), wire.ExpectLink(mark), HangUpLeg(mark))
+        self.send(wire.AllowIncoming(legs, len(self.told(wire.LegOffered))), wire.ExpectLink(mark), HangUpLeg(mark))
         self.end_of(mark)
 
     def place(self, user: str, port: int, headers: tuple[tuple[str, str], ...] = ()) -> str:

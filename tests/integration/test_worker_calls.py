@@ -25,6 +25,8 @@ ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
 OTHER = "127.0.0.2"
 """Another address of this machine."""
 
+MAY_COME = 2
+
 
 @pytest.fixture(scope="module")
 def phone() -> Iterator[Phone]:
@@ -34,9 +36,9 @@ def phone() -> Iterator[Phone]:
 
 @pytest.fixture
 def worker() -> Iterator[DrivenWorker]:
-    """A worker of the test's own, as each remembers for a while how many calls came in; two may come."""
+    """A worker of the test's own, as each remembers for a while how many calls came in."""
     with DrivenWorker() as worker:
-        worker.allow_incoming(2)
+        worker.allow_incoming(MAY_COME)
         yield worker
         assert worker.process.poll() is None
 
@@ -50,7 +52,9 @@ def peer() -> Iterator[RawPeer]:
 def call_in(worker: DrivenWorker, phone: Phone, user: str = "700") -> tuple[wire.LegOffered, int]:
     """Let the phone call; return the leg and the phone's own number of the call."""
     call = phone.call(f"sip:{user}@127.0.0.1:{worker.port}")
-    return worker.wait(wire.LegOffered, leg=call.call_id), call.number
+    offered = worker.wait(wire.LegOffered, leg=call.call_id)
+    worker.allow_incoming(MAY_COME)
+    return offered, call.number
 
 
 # -- a call that comes in
@@ -193,6 +197,17 @@ def test_calls_beyond_the_allowed_get_503_and_leave_the_other_slots_to_legs_of_o
     call_in(worker, phone)
 
 
+def test_a_call_that_is_not_decided_on_takes_no_slot_of_the_leg_that_may_come_beside_it(
+    worker: DrivenWorker, peer: RawPeer
+) -> None:
+    first, second = (peer.request("INVITE", worker.port) for _ in range(2))
+    worker.wait(wire.LegOffered, leg=first)
+    assert peer.final(second) == 503
+    worker.allow_incoming(MAY_COME)
+    third = peer.request("INVITE", worker.port)
+    worker.wait(wire.LegOffered, leg=third)
+
+
 def test_a_leg_of_ours_with_the_number_of_one_that_came_in_is_not_taken_for_it(
     worker: DrivenWorker, phone: Phone
 ) -> None:
@@ -213,7 +228,7 @@ def test_a_leg_of_ours_with_the_number_of_one_that_came_in_is_not_taken_for_it(
 def test_an_expected_link_gets_in_by_its_call_id_alone_and_is_answered_at_once(
     worker: DrivenWorker, peer: RawPeer
 ) -> None:
-    worker.send(wire.AllowIncoming(-1), wire.ExpectLink("link-1"))
+    worker.send(wire.AllowIncoming(-1, 0), wire.ExpectLink("link-1"))
     worker.wait(wire.LinkExpected, leg="link-1")
     assert peer.final(peer.request("INVITE", worker.port, sdp=offer(4000))) == 404
     peer.request("INVITE", worker.port, call_id="link-1", sdp=offer(4000))
@@ -287,7 +302,8 @@ def refusing(worker: DrivenWorker) -> Iterator[None]:
         nth = len(worker.told(wire.LegOffered))
         while not stopped.is_set():
             nth += 1
-            worker.send(AnswerLeg(worker.wait(wire.LegOffered, nth=nth).leg, 404))
+            offered = worker.wait(wire.LegOffered, nth=nth)
+            worker.send(AnswerLeg(offered.leg, 404), wire.AllowIncoming(MAY_COME, nth))
 
     thread = threading.Thread(target=refuse, daemon=True)
     thread.start()

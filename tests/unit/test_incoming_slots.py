@@ -45,6 +45,10 @@ class Scene:
     def allowed(self):
         return [message.legs for message in self.worker.process.told if isinstance(message, wire.AllowIncoming)]
 
+    @property
+    def answers(self):
+        return [message for message in self.worker.process.told if isinstance(message, AnswerLeg)]
+
     def offer(self, leg="in", number="+12025550100", source="192.0.2.1", port=5060, to="", caller="+13125550142"):
         self.arrivals.take(self.worker, wire.LegOffered(leg, number, caller, to, source, port))
 
@@ -59,7 +63,7 @@ def test_a_worker_may_take_as_many_calls_as_it_has_free_slots():
 def test_a_call_from_where_nobody_may_call_is_refused():
     scene = Scene(MAIN)
     scene.offer(source="127.0.0.1")
-    assert scene.worker.process.told[-1] == AnswerLeg("in", 403)
+    assert scene.answers == [AnswerLeg("in", 403)]
     assert (scene.arrived, scene.worker.free) == ([], 4)
 
 
@@ -80,6 +84,14 @@ def test_a_call_gets_its_slot_and_one_beside_it_and_counts_as_allowed_until_it_e
     assert scene.allowed[-1] == 4
 
 
+def test_a_worker_is_told_how_many_of_its_offers_are_decided_on():
+    scene = Scene(MAIN)
+    scene.offer("first")
+    scene.offer("second", source="127.0.0.1")
+    told = [message for message in scene.worker.process.told if isinstance(message, wire.AllowIncoming)]
+    assert [(each.legs, each.offers) for each in told] == [(4, 0), (3, 1), (3, 2)]
+
+
 def test_with_one_slot_left_a_call_gets_that_one():
     scene = Scene(MAIN)
     scene.capacity.reserve(scene.worker, 3)
@@ -92,7 +104,7 @@ def test_a_call_whose_slot_was_given_away_meanwhile_is_refused():
     scene.capacity.reserve(scene.worker, 4)
     scene.offer()
     assert scene.arrived == []
-    assert scene.worker.process.told[-1] == AnswerLeg("in", 503)
+    assert scene.answers == [AnswerLeg("in", 503)]
 
 
 def test_a_call_that_has_the_call_id_of_a_leg_elsewhere_is_refused_and_leaves_that_one_alone():
@@ -100,7 +112,7 @@ def test_a_call_that_has_the_call_id_of_a_leg_elsewhere_is_refused_and_leaves_th
     scene.offer()
     scene.offer()
     assert len(scene.arrived) == 1
-    assert scene.worker.process.told[-1] == AnswerLeg("in", 482)
+    assert scene.answers == [AnswerLeg("in", 482)]
     assert scene.capacity.of_leg("in") is not None
 
 

@@ -35,11 +35,13 @@ class Admission:
 
     Attributes:
         legs: how many calls that came in there may be at once, links left out; -1: none is wanted at all.
+        undecided: how many of those the server has not decided on; each may need a slot for a leg beside its own.
         links: Call-IDs of INVITEs that are expected from other workers, and have slots of their own.
     """
 
     def __init__(self, is_known: Callable[[str], bool]) -> None:
         self.legs = -1
+        self.undecided = 0
         self.links: set[str] = set()
         self._is_known = is_known
         self._max_calls = library.max_legs()
@@ -87,5 +89,5 @@ class Admission:
             self._ended.popleft()
         calls = self.forget_ended()
         streams = len(calls - self._streams.keys()) + sum(self._streams.values()) + len(self._ended)
-        may_come = is_link or len(self._streams) - len(self._links_in) < self.legs
+        may_come = is_link or len(self._streams) - len(self._links_in) + self.undecided < self.legs
         return may_come and len(calls) < self._max_calls and streams < _STREAMS_IN_HANDLES

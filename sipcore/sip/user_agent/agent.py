@@ -84,6 +84,7 @@ class UserAgent:
         self._endpoint = library.create_endpoint(settings.address, settings.sip_port)
         self._legs: dict[str, Leg] = {}
         self._refused: set[Leg] = set()
+        self._offers = 0
         self._over: list[Leg] = []
         self._ending: dict[str, tuple[int, LegEnded]] = {}
         self._untidy = False
@@ -264,6 +265,7 @@ class UserAgent:
 
     def _allow_incoming(self, message: AllowIncoming) -> None:
         self._admission.legs = message.legs
+        self._admission.undecided = self._offers - message.offers
 
     def _expect_link(self, message: ExpectLink) -> None:
         self._admission.links.add(message.leg)
@@ -321,6 +323,8 @@ class UserAgent:
             self._take_link(leg, offer)
         elif account.serves(offer.address):
             self._legs[leg.uid] = leg
+            self._offers += 1
+            self._admission.undecided += 1
             self._send(LegOffered(leg.uid, *offer.parties, offer.address, offer.port))
             self._send(DialogNoted(leg.uid, offer.text))
         else:
