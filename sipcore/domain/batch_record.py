@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sipcore.domain.attempt_outcome import dial1_answered
 from sipcore.domain.batch import BatchState, NumberState
-from sipcore.domain.causes import FAIL_REASONS, WORTH_TELLING, Disposition
+from sipcore.domain.causes import FAIL_REASONS, Disposition
 from sipcore.domain.record import CallRecord
 
 
@@ -125,9 +126,7 @@ def report_of(batch: BatchRecord, records: Iterable[CallRecord]) -> BatchReport:
 
 def _first_stage(record: CallRecord, batch: BatchRecord) -> tuple[NumberState, str | None]:
     """Tell what the first stage of a call came to, and why it failed."""
-    failed = record.ended_by == "dial1" and record.disposition in WORTH_TELLING
-    there = any(leg.party == "dial1" and leg.answered_at is not None for leg in record.legs)
-    if not failed and (there or record.joined_at is not None):
+    if dial1_answered(record):
         return NumberState.ANSWERED, None
     if record.disposition is None:
         return NumberState.RINGING, None

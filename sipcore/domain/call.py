@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from sipcore.domain.attempt import Attempt
 from sipcore.domain.call_recording import CallRecording, RecordingAction, RecordingState, unrecorded
 from sipcore.domain.causes import FAIL_REASONS, Disposition, Outcome
 from sipcore.domain.commands import Command, ReportFirstStage
@@ -70,7 +71,7 @@ class CallTerms:
         country: whose tones party 1 hears (ISO 3166-1 alpha-2).
         max_seconds: how long it may last once party 1 has answered.
         prompts: audio files of the organisation's spoken prompts, by the name of `sipcore.domain.prompts.Prompt`.
-        batch_id, direction: as in its record.
+        batch_id, direction, attempt: as in its record.
     """
 
     id: str
@@ -85,6 +86,7 @@ class CallTerms:
     prompts: Mapping[str, str] = field(default_factory=dict)
     batch_id: str | None = None
     direction: str = "outbound"
+    attempt: Attempt | None = None
 
 
 class Call(Machine[CallState]):
@@ -221,6 +223,7 @@ class Call(Machine[CallState]):
             recording_state=None if recording_id is None or self.ended else state,
             batch_id=self.terms.batch_id,
             direction=self.terms.direction,
+            attempt=self.terms.attempt,
         )
 
     def _after(self, commands: list[Command], now: float) -> list[Command]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from sipcore.domain.attempt import Attempt
 from sipcore.domain.causes import WORKER_DIED, Disposition
 
 
@@ -63,6 +64,7 @@ class CallRecord:
             is no part of the record: records that differ in it alone are the same.
         batch_id: id of the request for many numbers that it is a part of, or None.
         direction: `outbound`, or `inbound` when a trunk or phone called us.
+        attempt: which attempt the call is, or None. It is stored beside the record and not read with it.
         legs: those of dial1, then those of dial2; one each, or one for every phone that was rung.
     """
 
@@ -82,6 +84,7 @@ class CallRecord:
     recording_state: str | None = field(default=None, compare=False)
     batch_id: str | None = None
     direction: str = "outbound"
+    attempt: Attempt | None = field(default=None, compare=False)
 
 
 def interrupted(record: CallRecord, now: datetime, ended_by: str) -> CallRecord:

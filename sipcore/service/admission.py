@@ -96,6 +96,7 @@ class Admission:
                 max_seconds=self._settings.max_call_seconds,
                 prompts=organisation.prompts,
                 batch_id=request.batch_id,
+                attempt=request.attempt,
             ),
             PartyMaker(around, side1).party(first, uid1),
             PartyMaker(around, side2).party(second, uid2),

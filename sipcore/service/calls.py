@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from sipcore.domain.attempt import Attempt
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import Directory
 from sipcore.domain.record import CallRecord
@@ -25,6 +26,8 @@ class DialRequest:
         ring_seconds: how long destination 1 may ring, 1 to 300.
         batch_id: id of the request for many numbers that it is a part of, or None.
         uids: UniqueIDs that both parties were given already, or None.
+        attempt: which attempt of something that is dialled at its time it is, or None. It is written with the call's
+            record, before anything is dialled.
     """
 
     organisation: str
@@ -35,6 +38,7 @@ class DialRequest:
     ring_seconds: int = DEFAULT_RING_SECONDS
     batch_id: str | None = None
     uids: tuple[str, str] | None = None
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)

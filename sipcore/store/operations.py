@@ -16,10 +16,12 @@ from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
-from sipcore.store import outbox
+from sipcore.store import attempts, outbox
 from sipcore.store.schema import batches, calls, legs, queue_agents, recordings
 
-CALL_FIELDS = tuple(field.name for field in fields(CallRecord) if field.name not in {"legs", "recording_state"})
+CALL_FIELDS = tuple(
+    field.name for field in fields(CallRecord) if field.name not in {"legs", "recording_state", "attempt"}
+)
 """Fields of a record that are columns of `calls`, by the same names."""
 LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
 """Fields of a leg that are columns of `legs`, by the same names."""
@@ -101,20 +103,27 @@ _DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
 
 
 def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
-    """Insert calls and their legs, and that they were accepted."""
+    """Insert calls and their legs, the attempts that they are, and that they were accepted."""
     _insert_calls(connection.dialect).run(connection, _call_rows(records))
     _insert_legs(connection, records)
+    attempts.begin(connection, records)
     outbox.put(connection, map(public_events.accepted, records))
 
 
 def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     """Insert calls and their legs, over those that are there, and that they ended unless that was known."""
+    settle_attempts(connection, [record for record in records if record.attempt is not None])
     known = _ended_among(connection, [record.id for record in records])
     ended = [(record, record.ended_at) for record in records if record.ended_at and record.id not in known]
     outbox.put(connection, (public_events.ended(record, when) for record, when in ended))
     connection.execute(_OVERWRITE_CALLS[connection.dialect.name], _call_rows(records))
     connection.execute(_DELETE_LEGS, [{"of_call": record.id} for record in records])
     _insert_legs(connection, records)
+
+
+def settle_attempts(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
+    """Settle the attempts that complete calls were."""
+    attempts.settle(connection, records)
 
 
 def _ended_among(connection: sa.Connection, ids: list[str]) -> set[str]:

@@ -208,5 +208,29 @@ sa.Index(
     postgresql_where=batches.c.ended_at.is_(None),
 )
 
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("source", sa.String(8), nullable=False),
+    sa.Column("source_id", sa.String(48), nullable=False),
+    sa.Column("number", sa.SmallInteger, nullable=False),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("node", sa.String(32), nullable=False),
+    sa.Column("begun_at", UtcTime, nullable=False),
+    sa.Column("settled_at", UtcTime),
+    sa.Column("outcome", _disposition()),
+    # What keeps a number from being dialled twice as the same attempt.
+    sa.Index(None, "source", "source_id", "number", unique=True),
+)
+"""One row per attempt: an `Attempt`, under the id of its call's record, and what it came to."""
+
+sa.Index(
+    "ix_attempts_unsettled",
+    attempts.c.node,
+    sqlite_where=attempts.c.settled_at.is_(None),
+    postgresql_where=attempts.c.settled_at.is_(None),
+)
+
 schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("since", sa.String, nullable=False))
 """One row: the oldest revision of the schema whose programs can work with it as it is now."""

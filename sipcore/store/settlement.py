@@ -29,7 +29,9 @@ def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> 
     now = max(times)
     left = to_records(connection.execute(unfinished_records()))
     if left:
-        operations.complete(connection, [interrupted(record, now, "restart") for record in left])
+        ended = [interrupted(record, now, "restart") for record in left]
+        operations.complete(connection, ended)
+        operations.settle_attempts(connection, ended)
     running = to_batches(connection.execute(unfinished_batches()))
     if running:
         over = [replace(batch, cancelled_by=batch.cancelled_by or "restart", ended_at=now) for batch in running]

@@ -1,0 +1,71 @@
+"""Attempts, in a real database: one row with the first row of the call's record, settled with its end."""
+
+from dataclasses import replace
+
+import pytest
+from test_store import NOON, SECOND, accepted, completed
+
+from sipcore.domain.attempt import Attempt, AttemptSource
+from sipcore.domain.causes import Disposition
+from sipcore.domain.errors import StoreUnavailableError
+
+FIRST = Attempt(AttemptSource.CAMPAIGN, "entry-1", 1, "n" * 32)
+ATTEMPTS = "SELECT id, source, source_id, number, organisation, node, outcome FROM attempts ORDER BY begun_at, id"
+
+
+def row(record, outcome):
+    attempt = record.attempt
+    return (record.id, "campaign", attempt.source_id, attempt.number, "acme", attempt.node, outcome)
+
+
+def failed(record, disposition, by="dial1", seconds=20):
+    return replace(record, ended_at=NOON + seconds * SECOND, disposition=disposition, ended_by=by)
+
+
+async def test_an_attempt_is_there_with_the_first_row_of_its_call_and_settled_with_its_end(store, sql):
+    record = accepted(attempt=FIRST)
+    await store.accept(record)
+    assert await sql(ATTEMPTS) == [row(record, None)]
+    await store.complete(failed(record, Disposition.BUSY))
+    assert await sql(ATTEMPTS) == [row(record, "busy")]
+
+
+async def test_a_call_that_is_no_attempt_leaves_none(store, sql):
+    await store.accept(accepted())
+    assert await sql(ATTEMPTS) == []
+
+
+async def test_nothing_is_accepted_a_second_time_under_the_same_number(store, sql):
+    record = accepted(attempt=FIRST)
+    await store.accept(record)
+    again = accepted(attempt=FIRST)
+    with pytest.raises(StoreUnavailableError):
+        await store.accept(again)
+    assert await store.get("acme", again.id) is None
+    assert await sql(ATTEMPTS) == [row(record, None)]
+    await store.accept(accepted(attempt=replace(FIRST, number=2)))
+
+
+async def test_an_attempt_whose_dial1_answered_is_answered_whatever_followed(store, sql):
+    record = accepted(attempt=FIRST)
+    await store.accept(record)
+    await store.complete(replace(completed(record), disposition=Disposition.BUSY, ended_by="dial2"))
+    assert await sql(ATTEMPTS) == [row(record, "answered")]
+
+
+async def test_an_attempt_is_settled_once(store, sql):
+    record = accepted(attempt=FIRST)
+    await store.accept(record)
+    await store.settle_interrupted(NOON + SECOND)
+    await store.complete(failed(record, Disposition.BUSY))
+    assert await sql(ATTEMPTS) == [row(record, "interrupted")]
+
+
+async def test_an_attempt_that_a_crash_left_is_interrupted_and_those_before_it_stay(store, sql):
+    earlier, later = accepted(id="1" * 32, attempt=FIRST), accepted(id="2" * 32, attempt=replace(FIRST, number=2))
+    await store.accept(earlier)
+    await store.complete(failed(earlier, Disposition.NO_ANSWER))
+    await store.accept(later)
+    assert await store.settle_interrupted(NOON + SECOND) == 1
+    assert await sql(ATTEMPTS) == [row(earlier, "no_answer"), row(later, "interrupted")]
+    assert await sql("SELECT count(*) FROM attempts WHERE settled_at IS NULL") == [(0,)]
