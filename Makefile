@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-DEBIAN_PACKAGES := kamailio sip-tester baresip-core iproute2 postgresql
+DEBIAN_PACKAGES := kamailio kamailio-sqlite-modules sip-tester baresip-core iproute2 postgresql
 
 .PHONY: run setup test lint format bench debian-packages clean
 .DEFAULT_GOAL := run

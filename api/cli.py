@@ -1,4 +1,4 @@
-"""The command line: `click2call serve`, `check`, `migrate`, `hash-password` and `dial`.
+"""The command line: `click2call serve`, `check`, `migrate`, `edge`, `hash-password` and `dial`.
 
 Exit codes: 0 all well, 1 the call failed, 2 something was wrong with the settings, the arguments or the server.
 """
@@ -78,6 +78,23 @@ def migrate(config: ConfigOption) -> None:
 
     with _told_in_one_line():
         _out.print(run(config))
+
+
+@app.command()
+def edge(
+    config: ConfigOption,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write kamailio.cfg and edge.db, the table of who may register, into this folder."
+        ),
+    ] = None,
+) -> None:
+    """Print the configuration of the Kamailio that stands in front of the nodes, or write all of its files."""
+    from api.main import edge as run  # noqa: PLC0415 - as in `serve`
+
+    with _told_in_one_line():
+        typer.echo(run(config, output), nl=False)
 
 
 @app.command("hash-password")

@@ -24,6 +24,7 @@ from api.handlers.events import EventStreams
 from api.log_setup import set_up
 from api.webhook_sender import HttpWebhookSender
 from config.directory import directory_of
+from config.edge.configuration import CONFIGURATION, TABLES, configuration, edge_of, write_edge
 from config.loader import load
 from config.model import Settings
 from sipcore.audio.library import AudioLibrary
@@ -87,6 +88,27 @@ def check(config: Path) -> str:
         settings = load(config, os.environ, AudioLibrary(Path(folder)))
     organisations, trunks = sorted(settings.orgs), sorted(settings.trunks)
     return f"ok: organisations: {', '.join(organisations) or 'none'}; trunks: {', '.join(trunks) or 'none'}"
+
+
+def edge(config: Path, output: Path | None) -> str:
+    """Make the edge of a site.
+
+    Args:
+        config: the settings file.
+        output: the folder that its files are written to, or None to write none.
+
+    Returns:
+        Its configuration, or a line that says what was written.
+
+    Raises:
+        StartUpError: the settings are wrong or name no edge, or the folder cannot be written to.
+    """
+    settings = load(config, os.environ)
+    wanted = edge_of(settings, str(config))
+    if output is None:
+        return configuration(settings, wanted)
+    write_edge(settings, wanted, output)
+    return f"ok: {CONFIGURATION} and {TABLES} are in {output}\n"
 
 
 def migrate(config: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from config.edge.settings import EdgeSettings
 from config.model import (
     AppSettings,
     ExtensionSettings,
@@ -35,10 +36,12 @@ from sipcore.domain.directory import (
     Organisation,
     Queue,
     RingGroup,
+    SipAddress,
     SipHost,
     Trunk,
     User,
 )
+from sipcore.domain.edge import sip_user
 from sipcore.domain.webhook import Webhook
 
 
@@ -52,10 +55,12 @@ def directory_of(settings: Settings, audio: AudioSource) -> Directory:
     Raises:
         Click2CallError: an audio file cannot be made ready.
     """
+    edge = settings.edge
     return Directory(
-        organisations={name: _organisation(name, org, audio) for name, org in settings.orgs.items()},
-        trunks={name: _trunk(name, trunk) for name, trunk in settings.trunks.items()},
-        sip_address=settings.sip.address,
+        organisations={name: _organisation(name, org, audio, edge) for name, org in settings.orgs.items()},
+        trunks={name: _trunk(name, trunk, edge) for name, trunk in settings.trunks.items()},
+        sip_address=settings.sip.address if edge is None else edge.realm,
+        edge=None if edge is None else edge.address,
     )
 
 
@@ -63,14 +68,17 @@ def _plain(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _trunk(name: str, trunk: TrunkSettings) -> Trunk:
+def _trunk(name: str, trunk: TrunkSettings, edge: EdgeSettings | None) -> Trunk:
+    """Make a trunk; behind an edge calls go through that, which also registers."""
+
     def over_its_transport(host: SipHost) -> SipHost:
         return replace(host, transport=trunk.transport)
 
     return Trunk(
         name=name,
         proxy=over_its_transport(trunk.proxy),
-        registrar=over_its_transport(trunk.registrar) if trunk.registrar else None,
+        registrar=over_its_transport(trunk.registrar) if trunk.registrar and edge is None else None,
+        outbound_proxy=None if edge is None else edge.address,
         username=trunk.username or "",
         password=_plain(trunk.password) or "",
         realm=trunk.realm,
@@ -81,7 +89,7 @@ def _trunk(name: str, trunk: TrunkSettings) -> Trunk:
     )
 
 
-def _organisation(name: str, org: OrganisationSettings, audio: AudioSource) -> Organisation:
+def _organisation(name: str, org: OrganisationSettings, audio: AudioSource, edge: EdgeSettings | None) -> Organisation:
     return Organisation(
         name=name,
         country=org.country,
@@ -94,7 +102,7 @@ def _organisation(name: str, org: OrganisationSettings, audio: AudioSource) -> O
         api_keys={key_name: ApiKey(key_name, api_key.digest) for key_name, api_key in org.api_keys.items()},
         extensions={
             **_at_the_pbx(org),
-            **{number: _extension(number, extension) for number, extension in org.extensions.items()},
+            **{number: _extension(name, number, extension, edge) for number, extension in org.extensions.items()},
         },
         external_numbers={
             number: ExternalNumber(number, external.confirm) for number, external in org.external_numbers.items()
@@ -193,9 +201,11 @@ def _user(name: str, user: UserSettings) -> User:
     return User(name, password=_plain(user.password), password_hash=_plain(user.password_hash))
 
 
-def _extension(number: str, extension: ExtensionSettings) -> Extension:
+def _extension(organisation: str, number: str, extension: ExtensionSettings, edge: EdgeSettings | None) -> Extension:
     contact = extension.contact
-    if contact is not None and not contact.user:
+    if extension.secret is not None and edge is not None:
+        contact = SipAddress(sip_user(organisation, number), edge.address)
+    elif contact is not None and not contact.user:
         contact = replace(contact, user=number)
     return Extension(
         number,

@@ -13,8 +13,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from config.edge.settings import EdgeSettings
 from config.recording import RecordingSettings
-from config.secret import BearerKey, Database, KeyHash, PasswordHash, Secret
+from config.secret import BearerKey, Database, KeyHash, PasswordHash, PhoneSecret, Secret
 from config.table import Table
 from config.values import (
     E164,
@@ -195,10 +196,17 @@ class ExtensionSettings(Table):
     """`[orgs.ORG.extensions.NUMBER]`: a phone, or a number of the PBX behind the trunk."""
 
     contact: ContactAddress | None = None
+    secret: PhoneSecret | None = None
     caller_id: E164 | None = None
     record: bool = False
     confirm: bool = False
     auto_answer: bool = False
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        if self.contact is not None and self.secret is not None:
+            raise refused("expected `contact` or `secret`, not both: with a secret a phone is where it registered")
+        return self
 
 
 class ExternalNumberSettings(Table):
@@ -386,6 +394,7 @@ class Settings(Table):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     sip: SipSettings = Field(default_factory=SipSettings)
+    edge: EdgeSettings | None = None
     trunks: dict[Name, TrunkSettings] = Field(default_factory=dict)
     orgs: dict[Name, OrganisationSettings] = Field(default_factory=dict)
 

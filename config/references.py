@@ -32,10 +32,13 @@ def reference_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """
     trunks = tables_in(raw, "trunks")
     inbound: dict[str, KeyPath] = {}
+    if "edge" in raw:
+        yield from _trunks_of_the_edge(trunks)
     for name, table in tables_in(raw, "orgs").items():
         organisation = _Organisation(("orgs", name), table)
         yield from organisation.numbers_given_twice()
         yield from organisation.missing_trunks(trunks)
+        yield from organisation.registrations(has_edge="edge" in raw)
         yield from organisation.dead_references()
         yield from organisation.missing_announcement()
         yield from nesting_problems(("orgs", name), table)
@@ -85,9 +88,24 @@ class _Organisation:
                 text = "expected the key `trunk` beside it, got nothing: numbers of a PBX are reached through it"
                 yield Problem((*self._path, "internal_numbers"), text)
             for number, extension in tables_in(self._table, "extensions").items():
-                if "contact" not in extension:
-                    text = "expected the key `contact`, got nothing: the organisation has no trunk to reach it through"
+                if extension.keys().isdisjoint({"contact", "secret"}):
+                    text = (
+                        "expected the key `contact` or `secret`, got nothing: the organisation has no trunk to reach it"
+                        " through"
+                    )
                     yield Problem((*self._path, "extensions", number), text)
+
+    def registrations(self, *, has_edge: bool) -> Iterator[Problem]:
+        """Find extensions that cannot register."""
+        for number, extension in tables_in(self._table, "extensions").items():
+            if "secret" not in extension:
+                continue
+            if not has_edge:
+                text = "expected the table [edge] beside it, got nothing: it is where phones register"
+                yield Problem((*self._path, "extensions", number, "secret"), text)
+            if "#" in number:
+                text = "expected a number without `#` beside `secret`: it is part of the user name of its phone"
+                yield Problem((*self._path, "extensions", number), text)
 
     def dead_references(self) -> Iterator[Problem]:
         everything = tuple(KINDS.values())
@@ -141,6 +159,14 @@ class _Organisation:
             other = seen.setdefault(number, path)
             if other != path:
                 yield Problem(path, f"expected a number of its own, got {shown(number)}, which {path_text(other)} has")
+
+
+def _trunks_of_the_edge(trunks: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find trunks with which the edge cannot register: what it is given is a digest, which belongs to one realm."""
+    for name, trunk in trunks.items():
+        if "registrar" in trunk and trunk.get("realm", "*") == "*":
+            text = "expected the realm that the trunk asks with, as the edge registers: it is not given the password"
+            yield Problem(("trunks", name, "realm") if "realm" in trunk else ("trunks", name), text)
 
 
 def _article(noun: str) -> str:

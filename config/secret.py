@@ -19,6 +19,8 @@ _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _ARGON2_MIN_SALT = 8
 _ARGON2_MIN_HASH = 4
 _SIGNING_SECRET_LENGTH = 16
+_PHONE_SECRET_LENGTH = 8
+"""Registrars are searched for short ones all day."""
 _KEY_HASH = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
 
@@ -87,10 +89,13 @@ def _webhook_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _signing_secret(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < _SIGNING_SECRET_LENGTH:
-        raise expected(f"{_SIGNING_SECRET_LENGTH} characters or more")
-    return value
+def _of_length(least: int) -> AfterValidator:
+    def validate(value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < least:
+            raise expected(f"{least} characters or more")
+        return value
+
+    return AfterValidator(validate)
 
 
 Secret = Annotated[SecretStr, BeforeValidator(_look_up)]
@@ -101,4 +106,6 @@ Database = Annotated[Secret, AfterValidator(_database)]
 """A database URL, which may hold a password."""
 WebhookUrl = Annotated[Secret, AfterValidator(_webhook_url)]
 """An http or https address, which may hold a token."""
-SigningSecret = Annotated[Secret, AfterValidator(_signing_secret)]
+SigningSecret = Annotated[Secret, _of_length(_SIGNING_SECRET_LENGTH)]
+PhoneSecret = Annotated[Secret, _of_length(_PHONE_SECRET_LENGTH)]
+"""The password that a phone registers with."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -211,6 +212,34 @@ def _sip_host(value: str) -> SipHost:
     return address.at
 
 
+def _edge_address(value: str) -> SipHost:
+    at = _sip_host(value)
+    if not _is_ipv4(at.host) or not at.host.strip("0."):
+        raise expected('a SIP address of an IPv4 address of the edge\'s own, such as "sip:192.0.2.5:5060"')
+    return at
+
+
+@dataclass(frozen=True, slots=True)
+class NodePorts:
+    """Where the workers of a node are: its `sip.address` and `sip.ports`."""
+
+    address: str
+    ports: range
+
+
+def _node(value: str) -> NodePorts:
+    address, _, ports = value.partition(":")
+    if not _is_ipv4(address):
+        raise expected('the `sip.address` and `sip.ports` of a node, such as "192.0.2.11:15060-15099"')
+    return NodePorts(address, _port_range(ports))
+
+
+def _host_name(value: str) -> str:
+    if not _is_host(value):
+        raise expected('a host name or an IPv4 address, such as "sip.example.com"')
+    return value
+
+
 def _sip_service(value: str) -> SipAddress:
     address = _sip_address(value)
     if not address.user:
@@ -318,6 +347,10 @@ ServiceAddress = Annotated[SipAddress, _parsed_by(_sip_service, SipAddress)]
 """A SIP address with a user."""
 PeerAddress = Annotated[SipHost, _parsed_by(_sip_host, SipHost)]
 """A SIP address without a user: a proxy or registrar."""
+EdgeAddress = Annotated[SipHost, _parsed_by(_edge_address, SipHost)]
+NodeAddress = Annotated[NodePorts, _parsed_by(_node, NodePorts)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+"""A host name or an IPv4 address."""
 AudioFile = Annotated[Path, PlainValidator(_audio_file)]
 """A file, relative to the settings file."""
 PromptFolder = Annotated[Path, PlainValidator(_path)]
@@ -326,6 +359,7 @@ Folder = Annotated[Path, _parsed_by(_folder, Path)]
 """A folder, relative to the current working directory."""
 
 # TOML arrays arrive as lists, which strict mode would not take for tuples.
+Nodes = Annotated[tuple[NodeAddress, ...], Strict(strict=False), AfterValidator(_unique)]
 Numbers = Annotated[tuple[E164, ...], Strict(strict=False), AfterValidator(_unique)]
 Prefixes = Annotated[tuple[E164Prefix, ...], Strict(strict=False), AfterValidator(_unique)]
 Shapes = Annotated[tuple[Shape, ...], Strict(strict=False), AfterValidator(_unique)]

@@ -1,4 +1,4 @@
-"""A Kamailio that is SIP trunk and registrar at once, with digest authentication, on loopback."""
+"""A Kamailio on loopback; one that is SIP trunk and registrar at once, with digest authentication."""
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import tempfile
+from abc import abstractmethod
 from itertools import count
 from pathlib import Path
 from string import Template
@@ -44,49 +45,22 @@ _AUTHENTICATE = {
 }
 
 
-class Kamailio(Peer):
-    """A registrar and trunk at `host:port`, UDP and TCP; a context manager.
+class KamailioProcess(Peer):
+    """A Kamailio at `host:port`, UDP and TCP; a context manager. What it does is its configuration's affair."""
 
-    `users` maps each user name to its password; a registered user is reached as `sip:USER@host:port`. `next_hops`
-    maps the beginning of a dialled number to the `host:port` (a `;transport=tcp` may follow) that the INVITE is
-    relayed to once it is authenticated; the longest match wins. Anything else gets 404.
-    `challenge` is the status code that asks an INVITE for credentials: 407, 401, or None for a trunk that trusts
-    the sender's address. `min_expires` and `max_expires` bound a registration's life, `reply_timeout` the wait for
-    a next hop's first answer; all in seconds. Files are left in `workdir` when one is given.
-    """
+    _rpc_name = "rpc.sock"
 
-    def __init__(  # noqa: PLR0913 - each argument is one setting of the peer
-        self,
-        users: Mapping[str, str],
-        *,
-        port: int | None = None,
-        host: str = "127.0.0.1",
-        realm: str = "testbed",
-        next_hops: Mapping[str, str] | None = None,
-        challenge: int | None = 407,
-        min_expires: int = 1,
-        max_expires: int = 3600,
-        reply_timeout: float = 30.0,
-        workdir: Path | None = None,
-    ) -> None:
-        for text in (*users, *users.values(), realm, *(next_hops or {}), *(next_hops or {}).values()):
-            if not _PLAIN.fullmatch(text.replace(";transport=", ":")):
-                raise ValueError(f"not usable in Kamailio's configuration: {text!r}")
+    def __init__(self, host: str, port: int, workdir: Path | None) -> None:
         self.host = host
-        self.port = port or free_port("tcp", host)
-        self.users = dict(users)
-        self.realm = realm
-        self._next_hops = dict(next_hops or {})
-        self._challenge = challenge
-        self._settings = {
-            "min_expires": min_expires,
-            "max_expires": max_expires,
-            "reply_timeout_ms": round(reply_timeout * 1000),
-        }
+        self.port = port
         self._kept = workdir
         self._run: Path | None = None
         self._child: Child | None = None
         self._request_ids = count(1)
+
+    @abstractmethod
+    def _configure(self) -> Path:
+        """Write the configuration and return where it is."""
 
     @property
     def address(self) -> str:
@@ -114,9 +88,8 @@ class Kamailio(Peer):
             raise TestbedError("Kamailio runs already")
         run = self._directory()
         self._rpc_socket.unlink(missing_ok=True)
-        config = (self._kept or run) / "kamailio.cfg"
-        config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(self._config())
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        config = self._configure()
         command = [find_program("kamailio"), "-DD", "-E", "-f", str(config), "-Y", str(run), "-w", str(run)]
         # A small memory pool, and SIGTERM when we die: Kamailio's main process then ends its own children.
         self._child = Child([*command, "-m", "32", "-M", "4"], self.log, death_signal="TERM")
@@ -179,7 +152,7 @@ class Kamailio(Peer):
 
     @property
     def _rpc_socket(self) -> Path:
-        return self._directory() / "rpc.sock"
+        return self._directory() / self._rpc_name
 
     def _directory(self) -> Path:
         # Sockets live in a short path of their own: unix(7) allows 107 characters, a test's directory may have more.
@@ -191,6 +164,67 @@ class Kamailio(Peer):
         if self._run is not None:
             shutil.rmtree(self._run, ignore_errors=True)
             self._run = None
+
+    def _answers(self) -> bool:
+        request = (
+            f"OPTIONS {self.uri} SIP/2.0\r\nVia: SIP/2.0/UDP {{host}}:{{port}};branch=z9hG4bKready\r\n"
+            f"From: <sip:ready@{self.host}>;tag=ready\r\nTo: <{self.uri}>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\n"
+            "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.bind((self.host, 0))
+            client.settimeout(0.05)
+            host, port = client.getsockname()
+            try:
+                client.sendto(request.format(host=host, port=port).encode(), (self.host, self.port))
+                return client.recv(4096).startswith(b"SIP/2.0 200")
+            except OSError:
+                return False
+
+
+class Kamailio(KamailioProcess):
+    """A registrar and trunk at `host:port`, UDP and TCP; a context manager.
+
+    `users` maps each user name to its password; a registered user is reached as `sip:USER@host:port`. `next_hops`
+    maps the beginning of a dialled number to the `host:port` (a `;transport=tcp` may follow) that the INVITE is
+    relayed to once it is authenticated; the longest match wins. Anything else gets 404.
+    `challenge` is the status code that asks an INVITE for credentials: 407, 401, or None for a trunk that trusts
+    the sender's address. `min_expires` and `max_expires` bound a registration's life, `reply_timeout` the wait for
+    a next hop's first answer; all in seconds. Files are left in `workdir` when one is given.
+    """
+
+    def __init__(  # noqa: PLR0913 - each argument is one setting of the peer
+        self,
+        users: Mapping[str, str],
+        *,
+        port: int | None = None,
+        host: str = "127.0.0.1",
+        realm: str = "testbed",
+        next_hops: Mapping[str, str] | None = None,
+        challenge: int | None = 407,
+        min_expires: int = 1,
+        max_expires: int = 3600,
+        reply_timeout: float = 30.0,
+        workdir: Path | None = None,
+    ) -> None:
+        for text in (*users, *users.values(), realm, *(next_hops or {}), *(next_hops or {}).values()):
+            if not _PLAIN.fullmatch(text.replace(";transport=", ":")):
+                raise ValueError(f"not usable in Kamailio's configuration: {text!r}")
+        super().__init__(host, port or free_port("tcp", host), workdir)
+        self.users = dict(users)
+        self.realm = realm
+        self._next_hops = dict(next_hops or {})
+        self._challenge = challenge
+        self._settings = {
+            "min_expires": min_expires,
+            "max_expires": max_expires,
+            "reply_timeout_ms": round(reply_timeout * 1000),
+        }
+
+    def _configure(self) -> Path:
+        config = self.log.with_name("kamailio.cfg")
+        config.write_text(self._config())
+        return config
 
     def _config(self) -> str:
         passwords = "\n".join(f'\t$sht(users=>{name}) = "{word}";' for name, word in self.users.items())
@@ -208,19 +242,3 @@ class Kamailio(Peer):
             next_hops=hops,
             authenticate=_AUTHENTICATE[self._challenge].replace("REALM", self.realm),
         )
-
-    def _answers(self) -> bool:
-        request = (
-            f"OPTIONS {self.uri} SIP/2.0\r\nVia: SIP/2.0/UDP {{host}}:{{port}};branch=z9hG4bKready\r\n"
-            f"From: <sip:ready@{self.host}>;tag=ready\r\nTo: <{self.uri}>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\n"
-            "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-        )
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.bind((self.host, 0))
-            client.settimeout(0.05)
-            host, port = client.getsockname()
-            try:
-                client.sendto(request.format(host=host, port=port).encode(), (self.host, self.port))
-                return client.recv(4096).startswith(b"SIP/2.0 200")
-            except OSError:
-                return False

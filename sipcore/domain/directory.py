@@ -59,6 +59,7 @@ class Trunk:
         register_seconds: the expiry asked for in REGISTER.
         any_caller_id: True when it takes caller numbers that are not the organisation's own, so that leg 1
             can show the other party's number.
+        outbound_proxy: the edge, through which everything goes to `proxy` (RFC 3261 section 8.1.2), or None.
     """
 
     name: str
@@ -71,6 +72,12 @@ class Trunk:
     identity: tuple[IdentityHeader, ...] = ("from", "p-asserted-identity")
     register_seconds: int = 300
     any_caller_id: bool = True
+    outbound_proxy: SipHost | None = None
+
+    @property
+    def next_hop(self) -> SipHost:
+        """Where packets go."""
+        return self.outbound_proxy or self.proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,8 @@ class Extension:
 
     Attributes:
         number: its digits.
-        contact: where its phone is; None when it is reached through the organisation's trunk (a PBX).
+        contact: where its phone is, for one that registers its address at the edge; None when it is reached through the
+            organisation's trunk (a PBX).
         caller_id: the E.164 number that it shows outside, or None for the organisation's.
         record: whether this agent's calls are recorded.
         confirm: whether whoever answers must press 1 before the call is joined.
@@ -336,9 +344,11 @@ class Directory:
 
     Attributes:
         organisations, trunks: by name.
-        sip_address: our own IP address in SIP, the host part of From toward plain contacts.
+        sip_address: the host part of From toward phones: our own IP address in SIP, or the edge's domain.
+        edge: the SIP proxy in front of the nodes, or None.
     """
 
     organisations: Mapping[str, Organisation] = field(default_factory=dict)
     trunks: Mapping[str, Trunk] = field(default_factory=dict)
     sip_address: str = "127.0.0.1"
+    edge: SipHost | None = None

@@ -23,6 +23,7 @@ class LegArrived:
         caller: user part of its caller identity (P-Asserted-Identity from a trunk, else From), unescaped, or empty.
         trunk: name of the trunk whose host sent it, or None.
         slots: reserved for it, and for one more leg beside it, on its worker.
+        extension: organisation and number of the extension whose phone placed it, or None.
     """
 
     leg: str
@@ -30,6 +31,7 @@ class LegArrived:
     caller: str
     trunk: str | None
     slots: Slots
+    extension: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

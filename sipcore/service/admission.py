@@ -103,15 +103,18 @@ class Admission:
             self._recording(organisation, request.set_cid),
         )
 
-    def inside(self, organisation: Organisation, directory: Directory, shown: str | None) -> PartyMaker:
-        """Return a maker for whom a caller from outside reaches.
+    def inside(
+        self, organisation: Organisation, directory: Directory, shown: str | None, *, foreign: bool = True
+    ) -> PartyMaker:
+        """Return a maker for whom somebody who called us reaches.
 
         Args:
             organisation: whose number was called.
             directory: the directory in force.
             shown: the caller's number.
+            foreign: False when that is a number of the organisation's own.
         """
-        side = Side(shown or None, foreign=True, auto_answer=False, ring_seconds=self._settings.ring_seconds)
+        side = Side(shown or None, foreign=foreign, auto_answer=False, ring_seconds=self._settings.ring_seconds)
         return PartyMaker(self._around(organisation, directory), side)
 
     def incoming(

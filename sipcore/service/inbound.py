@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sipcore.domain.call import Call
-from sipcore.domain.dialplan import ExtensionDestination, NumberPlan, resolve
+from sipcore.domain.dialplan import ExtensionDestination, ExternalDestination, NumberPlan, resolve
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import ParameterError
 from sipcore.domain.events import LegArrived
@@ -15,6 +15,8 @@ from sipcore.service.admission import Admission, new_uid
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.store import RecordStore
 
+_EDGE = "edge"
+"""Where a call came from that no trunk has sent."""
 LAST_AGENT_SECONDS = 20.0
 """How long the extension that called last is rung before the number's own route is taken."""
 
@@ -41,6 +43,8 @@ class Inbound:
         Raises:
             StoreUnavailableError: who called last cannot be looked up.
         """
+        if event.extension is not None:
+            return self._call_of_phone(event, *event.extension)
         found = self._route(event)
         if found is None:
             return None
@@ -48,8 +52,24 @@ class Inbound:
         caller = self._as_e164(event.caller, organisation) or event.caller
         party = await self._called(organisation, caller, target)
         incoming = IncomingParty(event.leg, caller)
-        origin = "edge" if event.trunk is None else event.trunk
+        origin = _EDGE if event.trunk is None else event.trunk
         return self._admission.incoming(organisation, incoming, party, (caller, called), origin)
+
+    def _call_of_phone(self, event: LegArrived, organisation_name: str, number: str) -> Call | None:
+        """Make the call of an extension's phone: to whatever a number means in its organisation."""
+        organisation = self._directory.current.organisations.get(organisation_name)
+        extension = organisation.extensions.get(number) if organisation is not None else None
+        if organisation is None or extension is None:
+            return None
+        try:
+            called = resolve(event.number, organisation, self._numbers, parameter="number")
+        except ParameterError:
+            return None
+        outside = isinstance(called, ExternalDestination)
+        shown = extension.caller_id or organisation.caller_id if outside else number
+        maker = self._admission.inside(organisation, self._directory.current, shown, foreign=False)
+        party, incoming = maker.party(called, new_uid()), IncomingParty(event.leg, number)
+        return self._admission.incoming(organisation, incoming, party, (number, event.number), _EDGE)
 
     def _route(self, event: LegArrived) -> tuple[Organisation, str, str] | None:
         """Find the organisation whose number it is; a trunk reaches only those that use it."""

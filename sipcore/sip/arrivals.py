@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sipcore.domain.commands import AnswerLeg
 from sipcore.domain.directory import Directory, Trunk
+from sipcore.domain.edge import extension_of
 from sipcore.domain.events import LegArrived
 from sipcore.sip import wire
 from sipcore.sip.capacity import Capacity
@@ -48,6 +49,8 @@ class Arrivals:
         self._wanted = False
         self._peers: tuple[ipaddress.IPv4Network, ...] = ()
         self._trunks: tuple[tuple[str, int, Trunk], ...] = ()
+        self._edge: str | None = None
+        self._behind_edge: Mapping[str, Trunk] = {}
         self._shares: dict[int, _Share] = {}
 
     def configure(self, directory: Directory, resolver: Resolver, peers: Iterable[str]) -> None:
@@ -59,7 +62,10 @@ class Arrivals:
             peers: addresses and networks that calls may come from.
         """
         self._peers = tuple(ipaddress.IPv4Network(peer, strict=False) for peer in peers)
-        self._wanted = any(organisation.inbound.routes for organisation in directory.organisations.values())
+        routes = any(organisation.inbound.routes for organisation in directory.organisations.values())
+        self._wanted = routes or directory.edge is not None
+        self._edge = None if directory.edge is None else resolver.known(directory.edge.host)
+        self._behind_edge = directory.trunks if self._edge is not None else {}
         self._trunks = tuple(
             (address, at.port, trunk)
             for trunk in directory.trunks.values()
@@ -92,11 +98,12 @@ class Arrivals:
         share.legs.add(offer.leg)
         slots = self._capacity.reserve(worker, min(worker.free, _LEG_AND_ITS_PARTNER))
         self._capacity.add_leg(slots, offer.leg)
-        trunk = self._trunk_of(offer)
+        trunk, extension = self._origin_of(offer)
         # A registrar sends calls to the contact that was registered; whom they are for stands in To alone then.
         registered = trunk is not None and offer.number == trunk.username
         number = offer.to if registered or not offer.number else offer.number
-        self._arrived(LegArrived(offer.leg, number, offer.caller, trunk.name if trunk else None, slots))
+        name = trunk.name if trunk else None
+        self._arrived(LegArrived(offer.leg, number, offer.caller, name, slots, extension))
 
     def _refusal(self, worker: PoolWorker, offer: wire.LegOffered) -> int:
         """Tell the status with which a call is refused, or 0."""
@@ -119,6 +126,15 @@ class Arrivals:
     def lose(self, worker: PoolWorker) -> None:
         """Forget a worker that is gone."""
         self._shares.pop(worker.number, None)
+
+    def _origin_of(self, offer: wire.LegOffered) -> tuple[Trunk | None, tuple[str, str] | None]:
+        """Find the trunk that a call came from, or organisation and number of the phone that the edge let in."""
+        if offer.source != self._edge:
+            return self._trunk_of(offer), None
+        kind, _, name = offer.origin.partition("=")
+        if kind == "extension":
+            return None, extension_of(name)
+        return self._behind_edge.get(name), None
 
     def _trunk_of(self, offer: wire.LegOffered) -> Trunk | None:
         """Find the trunk that a call came from: by its host, and by its port where several trunks have one host."""

@@ -204,19 +204,23 @@ class WorkerPool:
         found(slots)
 
     def _place(self, worker: PoolWorker, command: PlaceLeg) -> None:
-        at = command.plan.at
+        trunk = self._trunk_of(command)
+        at = command.plan.at if trunk is None else trunk.next_hop
         address = self._resolver.known(at.host)
         if address is None:
             self._resolving.add(command.leg)
             self._crew.run(self._resolve_and_place(worker, command))
             return
-        trunk = self._trunks[command.plan.trunk] if command.plan.trunk is not None else None
         source = (self._settings.address, worker.process.settings.sip_port)
         worker.dialogs[command.leg] = journal.Dialog(command.leg, source, (address, at.port), at.transport)
         worker.process.send(wire.PlaceLegAt(command, address, trunk))
 
+    def _trunk_of(self, command: PlaceLeg) -> Trunk | None:
+        return self._trunks[command.plan.trunk] if command.plan.trunk is not None else None
+
     async def _resolve_and_place(self, worker: PoolWorker, command: PlaceLeg) -> None:
-        address = await self._resolver.resolve(command.plan.at.host)
+        trunk = self._trunk_of(command)
+        address = await self._resolver.resolve((command.plan.at if trunk is None else trunk.next_hop).host)
         if command.leg not in self._resolving:
             return
         self._resolving.discard(command.leg)
@@ -292,8 +296,10 @@ def _whenever(_worker: PoolWorker, _legs: int) -> bool:
 
 def _hosts_of(directory: Directory) -> set[SipHost]:
     """Every host that the settings name as a SIP peer."""
-    hosts = {trunk.proxy for trunk in directory.trunks.values()}
+    hosts = {trunk.next_hop for trunk in directory.trunks.values()}
     hosts |= {trunk.registrar for trunk in directory.trunks.values() if trunk.registrar is not None}
+    if directory.edge is not None:
+        hosts.add(directory.edge)
     for organisation in directory.organisations.values():
         hosts |= {address.at for address in organisation.sip_addresses.values()}
         hosts |= {phone.contact.at for phone in organisation.extensions.values() if phone.contact is not None}

@@ -78,7 +78,7 @@ class UseTrunk:
 
     Attributes:
         trunk: its settings, credentials included.
-        proxy_address: resolved IPv4 address of its proxy.
+        proxy_address: resolved IPv4 address of its next hop.
         registrar_address: resolved IPv4 address of its registrar, or None.
     """
 
@@ -93,7 +93,7 @@ class PlaceLegAt:
 
     Attributes:
         command: the leg.
-        address: what the host of its plan resolved to.
+        address: what the host of its plan, or of its trunk's next hop, resolved to.
         trunk: the trunk that its plan names, as it is now: a worker may not know it yet, or may have forgotten it.
     """
 
@@ -204,6 +204,7 @@ class LegOffered:
         number: user part of its Request-URI, or empty.
         caller: user part of its P-Asserted-Identity, or of its From without one, or empty.
         to: user part of its P-Called-Party-ID, or of its To without one, or empty.
+        origin: what the edge says of where it came from (`domain.edge`); others may write it, too.
         source: IPv4 address that it came from.
         port: port that it came from.
     """
@@ -212,6 +213,7 @@ class LegOffered:
     number: str
     caller: str
     to: str
+    origin: str
     source: str
     port: int
 

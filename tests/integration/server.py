@@ -60,7 +60,7 @@ def kept_ports(count: int) -> Iterator[list[int]]:
 class Server:
     """`click2call serve` with the given settings tables; a context manager.
 
-    `orgs` and what else follows the fixed tables is TOML text; `{...}` is not expanded.
+    `orgs` and what else follows the fixed tables is TOML text; `{...}` is not expanded. `address` is for SIP and RTP.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Server:
         *,
         sip: str = "",
         sip_ports: int = SIP_PORTS,
+        address: str = "127.0.0.1",
         environ: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
@@ -77,6 +78,7 @@ class Server:
         self._ports = PortRange(sip_ports * (_RTP_PORTS_EACH + 1))
         rtp = self._ports.ports.start
         self.sip_port = rtp + sip_ports * _RTP_PORTS_EACH
+        self.workers = f"{address}:{self.sip_port}-{self.sip_port + sip_ports - 1}"
         self.database = folder / "records.db"
         self.config = folder / "click2call.toml"
         self.log = folder / "server.log"
@@ -85,7 +87,7 @@ class Server:
             f'[storage]\ndatabase = "sqlite:///{self.database}"\nrecordings = "{folder}/recordings"\n'
             f'spool = "{SPOOL}"\n'
             f'[log]\nformat = "json"\nlevel = "debug"\n'
-            f'[sip]\naddress = "127.0.0.1"\nports = "{self.sip_port}-{self.sip_port + sip_ports - 1}"\n'
+            f'[sip]\naddress = "{address}"\nports = "{self.sip_port}-{self.sip_port + sip_ports - 1}"\n'
             f'rtp_ports = "{rtp}-{rtp + sip_ports * _RTP_PORTS_EACH - 1}"\n{sip}\n'
         )
         self._environ = environ or {}

@@ -57,6 +57,11 @@ class Desk:
         admission = Admission(numbers, EngineSettings(ring_seconds=60), GroupOrder(LineBoard()))
         self._inbound = InboundCalls(admission, self.store, directory, numbers)
 
+    async def call_from(self, extension: tuple[str, str], number: str) -> Call | None:
+        """Let the phone of an extension call a number."""
+        arrived = LegArrived(UID, number, extension[1], None, Slots(1, 1, 2), extension)
+        return await self._inbound.call_for(arrived)
+
     async def arrive(self, number: str = OURS, caller: str = CUSTOMER, trunk: str | None = "main") -> Call | None:
         return await self._inbound.call_for(LegArrived(UID, number, caller, trunk, Slots(1, 1, 2)))
 
@@ -197,3 +202,33 @@ class TestWhoCalledLast:
     async def test_cannot_be_known_while_the_database_is_away(self) -> None:
         with pytest.raises(StoreUnavailableError):
             await Desk(acme(last_agent=True), store=LastAgents(None)).arrive()
+
+
+class TestThePhoneOfAnExtension:
+    @pytest.mark.parametrize(
+        ("number", "reached", "shown"),
+        [
+            ("102", "102", "<sip:101@"),
+            ("+12025550123", "+12025550123", f"<sip:{OURS}@"),
+            ("2025550123", CUSTOMER, OURS),
+        ],
+    )
+    async def test_reaches_what_a_number_means_in_its_organisation(self, number: str, reached: str, shown: str) -> None:
+        call = await Desk(acme(caller_id=OURS)).call_from(("acme", "101"), number)
+        assert call is not None
+        (plan,) = plans(call.start(0))
+        assert plan.user == reached
+        assert shown in plan.from_uri
+        record = call.record(lambda _now: call.terms.accepted_at)
+        assert (record.direction, record.user, record.dial1, record.dial2) == ("inbound", "edge", "101", number)
+
+    @pytest.mark.parametrize("extension", [("beta", "101"), ("acme", "199"), ("", "101")])
+    async def test_that_is_not_there_any_more_reaches_nobody(self, extension: tuple[str, str]) -> None:
+        assert await Desk().call_from(extension, "102") is None
+
+    @pytest.mark.parametrize("number", ["", "nobody", "+4420", "ext:102x"])
+    async def test_reaches_nobody_by_what_is_no_number(self, number: str) -> None:
+        assert await Desk().call_from(("acme", "101"), number) is None
+
+    async def test_reaches_no_number_that_the_organisation_may_not_dial(self) -> None:
+        assert await Desk(acme(allowed_prefixes=("+44",))).call_from(("acme", "101"), CUSTOMER) is None

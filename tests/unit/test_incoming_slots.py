@@ -17,6 +17,9 @@ from sipcore.sip.resolver import Resolver
 ROUTED = Organisation("acme", trunk="main", inbound=Inbound({"+12025550100": "101"}))
 MAIN = Trunk("main", SipHost("192.0.2.1", 5060), registrar=SipHost("192.0.2.2", 5060), username="trunkuser")
 
+EDGE = SipHost("192.0.2.9", 5060)
+SAID = {"to": "", "caller": "+13125550142", "origin": ""}
+
 
 class Process:
     """A worker's process that notes what it is told."""
@@ -29,12 +32,13 @@ class Process:
 
 
 class Scene:
-    def __init__(self, *trunks, organisations=(ROUTED,)):
+    def __init__(self, *trunks, organisations=(ROUTED,), edge=None):
         self.arrived = []
         self.capacity = Capacity(self._change)
         self.arrivals = Arrivals("127.0.0.1", self.capacity, self.arrived.append)
         self.worker = PoolWorker(1, 4, process=Process())
-        directory = Directory({each.name: each for each in organisations}, {trunk.name: trunk for trunk in trunks})
+        organisations, trunks = ({each.name: each for each in some} for some in (organisations, trunks))
+        directory = Directory(organisations, trunks, edge=edge)
         self.arrivals.configure(directory, Resolver(), ["192.0.2.0/24"])
         self.capacity.enter(self.worker)
 
@@ -49,8 +53,9 @@ class Scene:
     def answers(self):
         return [message for message in self.worker.process.told if isinstance(message, AnswerLeg)]
 
-    def offer(self, leg="in", number="+12025550100", source="192.0.2.1", port=5060, to="", caller="+13125550142"):
-        self.arrivals.take(self.worker, wire.LegOffered(leg, number, caller, to, source, port))
+    def offer(self, leg="in", number="+12025550100", source="192.0.2.1", port=5060, **said):
+        to, caller, origin = (said.get(name, default) for name, default in SAID.items())
+        self.arrivals.take(self.worker, wire.LegOffered(leg, number, caller, to, origin, source, port))
 
 
 def test_a_worker_may_take_as_many_calls_as_it_has_free_slots():
@@ -146,3 +151,37 @@ def test_a_worker_that_is_gone_is_forgotten():
     scene.arrivals.lose(scene.worker)
     scene.arrivals.end_leg(scene.worker, "in")
     assert scene.allowed[-1] == 3
+
+
+def test_behind_the_edge_calls_may_come_in_though_no_number_is_routed():
+    assert Scene(organisations=(Organisation("acme"),)).allowed == []
+    assert Scene(organisations=(Organisation("acme"),), edge=EDGE).allowed == [4]
+
+
+@pytest.mark.parametrize(
+    ("origin", "trunk", "extension"),
+    [
+        ("trunk=main", "main", None),
+        ("trunk=unknown", None, None),
+        ("", None, None),
+        ("extension=acme-101", None, ("acme", "101")),
+        ("extension=two-words-101", None, ("two-words", "101")),
+    ],
+)
+def test_the_edge_says_where_a_call_came_from(origin, trunk, extension):
+    scene = Scene(MAIN, edge=EDGE)
+    scene.offer(source=EDGE.host, origin=origin)
+    assert [(call.trunk, call.extension) for call in scene.arrived] == [(trunk, extension)]
+
+
+def test_nobody_but_the_edge_says_where_a_call_came_from():
+    scene = Scene(MAIN, edge=EDGE)
+    scene.offer(source="192.0.2.1", origin="extension=acme-101")
+    scene.offer("other", source="192.0.2.77", origin="trunk=main")
+    assert [(call.trunk, call.extension) for call in scene.arrived] == [("main", None), (None, None)]
+
+
+def test_a_call_to_the_binding_that_the_edge_has_at_a_trunk_is_for_whom_to_names():
+    scene = Scene(MAIN, edge=EDGE)
+    scene.offer(source=EDGE.host, number="trunkuser", to="+12025550100", origin="trunk=main")
+    assert [call.number for call in scene.arrived] == ["+12025550100"]

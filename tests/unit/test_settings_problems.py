@@ -217,7 +217,7 @@ def test_an_unknown_trunk_is_told_with_those_that_exist(problems_in):
 def test_an_extension_without_contact_needs_a_trunk(problems_in):
     (problem,) = problems_in("[orgs.acme]\n[orgs.acme.extensions.101]\nrecord = true\n")
     assert problem == (
-        "line 2: orgs.acme.extensions.101: expected the key `contact`, got nothing: "
+        "line 2: orgs.acme.extensions.101: expected the key `contact` or `secret`, got nothing: "
         "the organisation has no trunk to reach it through"
     )
 

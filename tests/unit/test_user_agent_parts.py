@@ -200,7 +200,7 @@ def test_the_q850_cause_is_read_from_a_reason_header(reason, cause):
 )
 def test_the_number_of_an_invite_is_a_plain_user_part_or_nothing(uri, number):
     headers = "From: <sip:101@x>;tag=1\r\nTo: <sip:700@y>"
-    assert parties_of(f"INVITE {uri} SIP/2.0\r\n{headers}\r\n\r\n") == (number, "101", "700")
+    assert parties_of(f"INVITE {uri} SIP/2.0\r\n{headers}\r\n\r\n") == (number, "101", "700", "")
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,22 @@ def test_whom_an_invite_was_for_before_it_was_led_on_stands_in_its_headers(heade
 )
 def test_the_caller_of_an_invite_is_asserted_or_comes_from_the_from_header(headers, caller):
     assert parties_of(f"INVITE sip:700@x SIP/2.0\r\n{headers}\r\n\r\n").caller == caller
+
+
+@pytest.mark.parametrize(
+    ("headers", "origin"),
+    [
+        ("X-Click2Call-Origin: trunk=main", "trunk=main"),
+        ("x-click2call-origin : extension=two-words-*1", "extension=two-words-*1"),
+        ("X-Click2Call-Origin: user=main", ""),
+        ("X-Click2Call-Origin: trunk=main, trunk=other", ""),
+        ("X-Click2Call-Origin: trunk=main\r\nX-Click2Call-Origin: trunk=main", ""),
+        ("X-Click2Call-Origin:", ""),
+        ("Subject: none", ""),
+    ],
+)
+def test_where_a_call_came_from_is_read_where_it_is_said_once(headers, origin):
+    assert parties_of(f"INVITE sip:700@x SIP/2.0\r\n{headers}\r\n\r\n").origin == origin
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,9 @@ class Accounts:
         self.drop(trunk.name)
         self._make_room()
         config = self._config(trunk.username or "click2call", trunk.proxy.host)
-        if message.proxy_address != trunk.proxy.host:
+        if trunk.outbound_proxy is not None:
+            config.sipConfig.proxies.append(f"<{sip_uri(trunk.outbound_proxy, address=message.proxy_address)};lr>")
+        elif message.proxy_address != trunk.proxy.host:
             # The parent resolved the name, so that DNS cannot stall this process; `hide` keeps the Route header,
             # which then only steers this process, off the wire.
             config.sipConfig.proxies.append(f"<{sip_uri(trunk.proxy, address=message.proxy_address)};lr;hide>")

@@ -11,12 +11,14 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from sipcore.domain.directory import SipHost
+from sipcore.domain.edge import ORIGIN_HEADER
 
 _Q850 = re.compile(r"\bQ\.850\s*;.*?\bcause\s*=\s*(\d{1,3})", re.IGNORECASE)
 _URI_USER = re.compile(r"sips?:([^@;:?<>\s]*)[^@<>\s]*@|tel:([^;<>\s]*)", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CALL_ID = re.compile(r"[\x21-\x7e]{1,255}")
 _AUDIO_LINE = re.compile(r"(?:^|[\r\n])[ \t]*m[ \t]*=[ \t]*audio[ \t]+(?!0[ \t])", re.IGNORECASE)
+_ORIGIN = re.compile(r"(?:trunk|extension)=[0-9A-Za-z*._-]{1,97}")
 _PLAIN_USER = re.compile(r"[0-9A-Za-z*#+._-]{1,64}")
 
 
@@ -27,11 +29,13 @@ class Parties(NamedTuple):
         number: user part of its Request-URI, unescaped.
         caller: user part of its P-Asserted-Identity (RFC 3325), or of its From without one, unescaped.
         to: user part of its P-Called-Party-ID (RFC 7315), or of its To without one, unescaped.
+        origin: `trunk=NAME` or `extension=USER`, as the edge writes it into `X-Click2Call-Origin`.
     """
 
     number: str
     caller: str
     to: str
+    origin: str
 
 
 def header_values(message: str, *names: str) -> list[str]:
@@ -69,7 +73,12 @@ def parties_of(invite: str) -> Parties:
     asserted = header_values(invite, "P-Asserted-Identity") or header_values(invite, "From", "f")
     request_uri = invite.partition("\n")[0].split()[1:2]
     called = header_values(invite, "P-Called-Party-ID") or header_values(invite, "To", "t")
-    return Parties(*(_user_of("".join(values)) for values in (request_uri, asserted[:1], called[:1])))
+    number, caller, to = (_user_of("".join(values)) for values in (request_uri, asserted[:1], called[:1]))
+    return Parties(number, caller, to, _origin_of(header_values(invite, ORIGIN_HEADER)))
+
+
+def _origin_of(values: list[str]) -> str:
+    return values[0] if len(values) == 1 and _ORIGIN.fullmatch(values[0]) else ""
 
 
 def _user_of(value: str) -> str:
