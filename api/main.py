@@ -9,7 +9,6 @@ import pwd
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
 
@@ -38,6 +37,7 @@ from sipcore.service.batches import Batches
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.eventing import Eventing
+from sipcore.service.nodes import Nodes
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.recorder import Recorder
 from sipcore.service.recording_archive import RecordingArchive
@@ -158,9 +158,8 @@ class _Server:
         return 0
 
     async def _serve(self, store: SqlRecordStore, pool: WorkerPool, events: Eventing, sockets: list[socket]) -> None:
-        settled = await store.settle_interrupted(datetime.now(UTC))
-        if settled:
-            _log.warning("calls of an earlier run settled as interrupted", calls=settled)
+        nodes = Nodes(store.nodes)
+        await nodes.start()
         limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
         await events.start()
         recordings = RecordingArchive(self._folder, store, self._directory)
@@ -198,6 +197,7 @@ class _Server:
         await recorder.stop()
         await recordings.stop()
         await events.stop()
+        await nodes.stop()
         streams.end()
         await server.close_all_connections()
 

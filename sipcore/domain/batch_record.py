@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sipcore.domain.attempt_outcome import dial1_answered
@@ -29,9 +29,11 @@ class BatchRecord:
         dial2: as given.
         set_cid: the caller identity as given, or None.
         accepted_at: when the request was accepted.
-        cancelled_by: `request`, `shutdown`, `limit` (nothing could be dialled for a long time), `error` (the
-            database was lost while it was accepted), or `restart` (found unfinished at a start); None: it was not cancelled. What had not been dialled by then never is.
+        cancelled_by: `request`, `shutdown`, `limit` (nothing could be dialled for a long time), `error` (the database
+            was lost while it was accepted), or `restart` (found unfinished at a start); None: it was not cancelled.
+            What had not been dialled by then never is.
         ended_at: when nothing was left to be dialled and no call in progress; None before.
+        node: id of the node that runs it, or None: the database knows.
     """
 
     id: str
@@ -43,6 +45,7 @@ class BatchRecord:
     accepted_at: datetime
     cancelled_by: str | None = None
     ended_at: datetime | None = None
+    node: str | None = field(default=None, compare=False)
 
     @property
     def state(self) -> BatchState:

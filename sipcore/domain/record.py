@@ -65,6 +65,7 @@ class CallRecord:
         batch_id: id of the request for many numbers that it is a part of, or None.
         direction: `outbound`, or `inbound` when a trunk or phone called us.
         attempt: which attempt the call is, or None. It is stored beside the record and not read with it.
+        node: id of the node that carries the call, or None: the database knows.
         legs: those of dial1, then those of dial2; one each, or one for every phone that was rung.
     """
 
@@ -85,6 +86,7 @@ class CallRecord:
     batch_id: str | None = None
     direction: str = "outbound"
     attempt: Attempt | None = field(default=None, compare=False)
+    node: str | None = field(default=None, compare=False)
 
 
 def interrupted(record: CallRecord, now: datetime, ended_by: str) -> CallRecord:

@@ -23,14 +23,6 @@ class RecordStore(Protocol):
         """Write the call's end over its first row."""
         ...
 
-    async def settle_interrupted(self, now: datetime) -> int:
-        """Complete every unfinished record as `interrupted`, ended by `restart` at `now`, and every unfinished batch.
-
-        Returns:
-            How many records were completed.
-        """
-        ...
-
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         """Read one record of the organisation, or None."""
         ...

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sipcore.domain.errors import StartUpError
+from sipcore.store.postgresql import DatabaseServer
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -19,9 +20,11 @@ class Database(Protocol):
 
     Attributes:
         reads: engine for statements that change nothing.
+        server: where it is, when others use it too.
     """
 
     reads: AsyncEngine
+    server: DatabaseServer | None
 
     def is_current(self) -> bool:
         """Tell whether the connections lead to the database that the settings name.

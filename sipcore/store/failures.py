@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncpg
 import sqlalchemy as sa
 
 from sipcore.domain.errors import StoreUnavailableError
 
+DATABASE_FAILURES = (sa.exc.SQLAlchemyError, OSError, asyncpg.InternalClientError)
+"""What a statement raises through SQLAlchemy; the last comes when a connection is lost as it is about to be used."""
 _OF_A_ROW = {"22", "23"}
 """Classes of SQLSTATE (PostgreSQL's manual, appendix A): data exception, integrity constraint violation."""
 
@@ -30,7 +33,7 @@ def unavailable(error: Exception) -> StoreUnavailableError:
 def blames_the_database(error: Exception) -> bool:
     """Tell a failure of the database (locked, full, unreadable, gone) from one of a row that it refused."""
     if not isinstance(error, sa.exc.DBAPIError):
-        return isinstance(error, OSError)
+        return isinstance(error, OSError | asyncpg.InternalClientError)
     driver_error = error.orig
     state = getattr(driver_error, "sqlstate", None)
     if state is not None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from sipcore.domain.errors import StartUpError
 from sipcore.store.database import Database, parse_url
-from sipcore.store.failures import reason_of
+from sipcore.store.failures import DATABASE_FAILURES, reason_of
 from sipcore.store.migrations import check, upgrade
 from sipcore.store.postgresql import DatabaseServer, PostgresqlDatabase
 from sipcore.store.sqlite import DatabaseFile, SqliteDatabase
@@ -19,12 +19,13 @@ MIGRATING_PATIENCE_SECONDS = 3600.0
 """How long one statement of a migration may take on PostgreSQL: an index over all records that there are."""
 
 
-async def open_database(url: str, patience: float) -> Database:
+async def open_database(url: str, patience: float, node: str) -> Database:
     """Open a database that holds the schema; SQLite's is made, or brought up to date, first.
 
     Args:
         url: the setting `storage.database`.
         patience: seconds to wait for another program's lock, or for PostgreSQL's answers.
+        node: id of this node.
 
     Raises:
         StartUpError: it cannot be used; the text is one line.
@@ -35,7 +36,7 @@ async def open_database(url: str, patience: float) -> Database:
         file.ensure()
         await _run(file, upgrade, patience)
         return SqliteDatabase(file, busy_timeout=patience)
-    server = DatabaseServer.from_url(parsed)
+    server = DatabaseServer.from_url(parsed, node)
     await _run(server, check, patience)
     return PostgresqlDatabase(server, timeout=patience)
 
@@ -57,7 +58,7 @@ async def migrate(url: str) -> str:
         file = DatabaseFile.from_url(parsed)
         file.ensure()
         return await _run(file, upgrade, BUSY_PATIENCE_SECONDS)
-    return await _run(DatabaseServer.from_url(parsed), upgrade, MIGRATING_PATIENCE_SECONDS)
+    return await _run(DatabaseServer.from_url(parsed, "migrate"), upgrade, MIGRATING_PATIENCE_SECONDS)
 
 
 async def _run(place: DatabaseFile | DatabaseServer, act: Callable[[sa.Connection], str], patience: float) -> str:
@@ -66,7 +67,7 @@ async def _run(place: DatabaseFile | DatabaseServer, act: Callable[[sa.Connectio
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(act)
-    except (sa.exc.SQLAlchemyError, OSError) as error:
+    except DATABASE_FAILURES as error:
         raise StartUpError(f"storage.database: {place.name}: {reason_of(error)}") from error
     finally:
         await engine.dispose()

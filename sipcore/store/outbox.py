@@ -16,11 +16,15 @@ import sqlalchemy as sa
 
 from sipcore.domain.errors import StoreInDoubtError
 from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
-from sipcore.store.failures import blames_the_database, reason_of
+from sipcore.store.failures import DATABASE_FAILURES, blames_the_database, reason_of
 from sipcore.store.schema import events
 
 EVENTS_LOCK = 0xC2C_0001
 """Key of the advisory lock under which events are stored."""
+_LOCK_AND_NOTIFY = (
+    f"SELECT pg_advisory_xact_lock({EVENTS_LOCK}),"
+    " pg_notify('click2call', current_setting('application_name') || ' events ')"
+)
 
 
 class Expired(NamedTuple):
@@ -53,7 +57,7 @@ def transaction(connection: sa.Connection) -> Iterator[None]:
             _insert_all(connection, told)
         try:
             running.commit()
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+        except DATABASE_FAILURES as error:
             if connection.dialect.name == "postgresql" and blames_the_database(error):
                 raise StoreInDoubtError(f"the database was lost during a commit: {reason_of(error)}") from error
             raise
@@ -66,7 +70,8 @@ def _gathered(connection: sa.Connection) -> list[PublicEvent]:
 
 def _insert_all(connection: sa.Connection, told: Sequence[PublicEvent]) -> None:
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({EVENTS_LOCK})")
+        # Others learn of it at the commit.
+        connection.exec_driver_sql(_LOCK_AND_NOTIFY)
     newest = connection.exec_driver_sql("SELECT max(id) FROM events").scalar() or 0
     # The clock may have been set back since.
     first = max(newest + 1, first_id_at(time.time()))

@@ -20,14 +20,13 @@ R = TypeVar("R")
 READ_CONNECTIONS = 4
 CONNECT_SECONDS = 2.0
 SESSION_SETTINGS = {
-    "application_name": "click2call",
     # A program that stands still in the middle of a transaction must not hold up the others' locks for long.
     "idle_in_transaction_session_timeout": "5s",
-    # A machine that is gone without a word is noticed within ten seconds, and its locks are free.
-    "tcp_keepalives_idle": "4",
-    "tcp_keepalives_interval": "2",
+    # A machine that is gone without a word is noticed within five seconds, and its locks are free.
+    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10s",
+    "tcp_user_timeout": "5s",
 }
 """What each session asks of the server (PostgreSQL's manual, chapter 20)."""
 
@@ -39,14 +38,20 @@ class DatabaseServer:
     Attributes:
         url: for SQLAlchemy, with the name of the driver and without options.
         ssl: whether the connection is encrypted, in the words of libpq's `sslmode`.
+        application: name that the server's own views show us under.
     """
 
     url: sa.URL
     ssl: str
+    application: str
 
     @classmethod
-    def from_url(cls, parsed: sa.URL) -> DatabaseServer:
+    def from_url(cls, parsed: sa.URL, node: str) -> DatabaseServer:
         """Find the database that the setting `storage.database` names.
+
+        Args:
+            parsed: the setting.
+            node: id of this node, or whatever else connects.
 
         Raises:
             StartUpError: it names none.
@@ -54,7 +59,7 @@ class DatabaseServer:
         if not parsed.host or not parsed.database:
             raise StartUpError("storage.database: names no host or no database: postgresql://USER:PASSWORD@HOST/NAME")
         ssl = str(parsed.query.get("sslmode", "prefer"))
-        return cls(parsed.set(drivername="postgresql+asyncpg", query={}), ssl)
+        return cls(parsed.set(drivername="postgresql+asyncpg", query={}), ssl, f"click2call-{node}")
 
     @property
     def name(self) -> str:
@@ -107,7 +112,7 @@ class DatabaseServer:
                 ssl=self.ssl,
                 timeout=CONNECT_SECONDS,
                 command_timeout=patience,
-                server_settings=SESSION_SETTINGS,
+                server_settings=SESSION_SETTINGS | {"application_name": self.application},
             )
         except TimeoutError as error:
             raise TimeoutError(f"no connection within {CONNECT_SECONDS:g} s") from error
@@ -124,9 +129,11 @@ class PostgresqlDatabase:
 
     Attributes:
         reads: engine for statements that change nothing.
+        server: where it is.
     """
 
     def __init__(self, server: DatabaseServer, *, timeout: float) -> None:
+        self.server: DatabaseServer | None = server
         self.reads = server.engine(timeout, connections=READ_CONNECTIONS)
         self._writes = server.engine(timeout, connections=1)
         self._distrusted = False

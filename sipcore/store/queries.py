@@ -60,9 +60,9 @@ def newest_records(organisation: str, wanted: RecordFilter, after: PagePosition 
     return _with_legs(page.order_by(calls.c.accepted_at.desc(), calls.c.id.desc()).limit(limit))
 
 
-def unfinished_records() -> RecordRows:
-    """Select the records of all organisations that are not complete."""
-    return _with_legs(sa.select(calls).where(calls.c.ended_at.is_(None)))
+def unfinished_records(wanted: Condition) -> RecordRows:
+    """Select those of the records of all organisations that are not complete."""
+    return _with_legs(sa.select(calls).where(calls.c.ended_at.is_(None), wanted))
 
 
 def last_dialler(organisation: str, number: str) -> sa.Select[tuple[str]]:
@@ -117,9 +117,9 @@ def one_batch(organisation: str, batch_id: str) -> sa.Select[Any]:
     return _batches(organisation).where(batches.c.id == batch_id)
 
 
-def unfinished_batches() -> sa.Select[Any]:
-    """Select the batches of all organisations that have not ended."""
-    return _EVERY_BATCH.where(batches.c.ended_at.is_(None))
+def unfinished_batches(wanted: Condition) -> sa.Select[Any]:
+    """Select those of the batches of all organisations that have not ended."""
+    return _EVERY_BATCH.where(batches.c.ended_at.is_(None), wanted)
 
 
 def newest_batches(organisation: str, after: PagePosition | None, limit: int) -> sa.Select[Any]:

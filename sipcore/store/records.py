@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -17,7 +19,8 @@ from sipcore.store import operations
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database
 from sipcore.store.events import SqlEventStore
-from sipcore.store.failures import unavailable
+from sipcore.store.failures import DATABASE_FAILURES, unavailable
+from sipcore.store.nodes import SqlNodeStore
 from sipcore.store.opening import open_database
 from sipcore.store.queries import (
     every_agent,
@@ -33,8 +36,10 @@ from sipcore.store.queries import (
     to_recordings,
     to_records,
 )
-from sipcore.store.settlement import add_recordings, keep_batches, settle_interrupted
+from sipcore.store.settlement import add_recordings, keep_batches
 from sipcore.store.writer import Writer
+
+Record = TypeVar("Record", CallRecord, BatchRecord)
 
 BUSY_TIMEOUT_SECONDS = 2.0
 """How long another program may hold the database locked, or PostgreSQL not answer, before a call is refused."""
@@ -45,15 +50,18 @@ class SqlRecordStore:
 
     Args:
         database: it holds the schema of this version.
+        node: id of this node.
 
     Attributes:
         events: what organisations are told of; that a call was accepted, and that it ended, is stored with its record.
+        nodes: who else uses the database.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, node: str) -> None:
         self._database = database
         self._writer = Writer(database)
         self.events = SqlEventStore(self._writer, self._read)
+        self.nodes = SqlNodeStore(node, self._writer, database.server)
 
     async def accept(self, record: CallRecord) -> None:
         """Write the first row of a call and its legs.
@@ -62,7 +70,7 @@ class SqlRecordStore:
             StoreUnavailableError: nothing was written, or a record with this id exists.
             StoreInDoubtError: perhaps it was written.
         """
-        await self._writer.write_at_once(operations.accept, record)
+        await self._writer.write_at_once(operations.accept, self._own(record))
         self.events.on_stored()
 
     async def complete(self, record: CallRecord) -> None:
@@ -71,22 +79,8 @@ class SqlRecordStore:
         Raises:
             StoreUnavailableError: what is stored is as it was.
         """
-        await self._writer.write(operations.complete, record)
+        await self._writer.write(operations.complete, self._own(record))
         self.events.on_stored()
-
-    async def settle_interrupted(self, now: datetime) -> int:
-        """Complete every unfinished record as `interrupted`, ended by `restart` at `now`.
-
-        Legs that are not settled become `interrupted` too; what is known of the others stays. Batches that are
-        unfinished are cancelled by `restart`: what they had not dialled yet is not dialled any more.
-
-        Returns:
-            How many records were completed.
-
-        Raises:
-            StoreUnavailableError: none was.
-        """
-        return await self._writer.write(settle_interrupted, now)
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         """Read one record of the organisation, or None.
@@ -137,7 +131,7 @@ class SqlRecordStore:
         Raises:
             StoreUnavailableError: what is stored is as it was.
         """
-        await self._writer.write(keep_batches, batch)
+        await self._writer.write(keep_batches, self._own(batch))
         self.events.on_stored()
 
     async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
@@ -222,6 +216,10 @@ class SqlRecordStore:
         await self._writer.close()
         await self._database.close()
 
+    def _own(self, record: Record) -> Record:
+        """Say that this node carries it."""
+        return record if record.node else replace(record, node=self.nodes.id)
+
     async def _read(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         try:
             if not self._database.is_current():
@@ -230,7 +228,7 @@ class SqlRecordStore:
             async with self._database.reads.connect() as connection:
                 rows: Sequence[sa.Row[Any]] = (await connection.execute(statement)).all()
                 return rows
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+        except DATABASE_FAILURES as error:
             await self._database.drop_readers()
             raise unavailable(error) from error
 
@@ -247,7 +245,9 @@ def _next(found: Sequence[CallRecord | BatchRecord], limit: int) -> str | None:
     return PagePosition(last.accepted_at, last.id).to_cursor()
 
 
-async def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> SqlRecordStore:
+async def open_store(
+    url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS, node: str | None = None
+) -> SqlRecordStore:
     """Open the database that the settings name.
 
     An SQLite file is made, or its schema brought up to date, first. PostgreSQL must have the schema already.
@@ -255,11 +255,13 @@ async def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) ->
     Args:
         url: `sqlite:///PATH`, a relative path is meant from the working directory; or `postgresql://...`.
         busy_timeout: seconds to wait while another program has the database locked, and for PostgreSQL's answers.
+        node: id of this node, or None: a new one.
 
     Raises:
         StartUpError: it cannot be used; the text is one line.
     """
-    store = SqlRecordStore(await open_database(url, busy_timeout))
+    node = node or uuid.uuid4().hex
+    store = SqlRecordStore(await open_database(url, busy_timeout, node), node)
     try:
         await store.ping()
     except StoreUnavailableError as error:

@@ -79,6 +79,7 @@ calls = sa.Table(
     sa.Column("recording_id", sa.String),
     sa.Column("batch_id", sa.String(32)),
     sa.Column("direction", sa.String(8), nullable=False, server_default="outbound"),
+    sa.Column("node", sa.String(32)),
     # Each ends with the order of pages: one is read from the end of an index, however many records there are.
     sa.Index(None, "organisation", "accepted_at", "id"),
     sa.Index(None, "organisation", "dial1", "accepted_at", "id"),
@@ -197,6 +198,7 @@ batches = sa.Table(
     sa.Column("accepted_at", UtcTime, nullable=False),
     sa.Column("cancelled_by", sa.String(16)),
     sa.Column("ended_at", UtcTime),
+    sa.Column("node", sa.String(32)),
     sa.Index(None, "organisation", "accepted_at", "id"),
 )
 """One row per request for many numbers: a `BatchRecord`, its numbers as an array."""
@@ -231,6 +233,15 @@ sa.Index(
     sqlite_where=attempts.c.settled_at.is_(None),
     postgresql_where=attempts.c.settled_at.is_(None),
 )
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("host", sa.String, nullable=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+)
+"""One row per node on PostgreSQL that runs, or that died and is not settled yet."""
 
 schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("since", sa.String, nullable=False))
 """One row: the oldest revision of the schema whose programs can work with it as it is now."""

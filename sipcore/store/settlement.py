@@ -24,15 +24,23 @@ from sipcore.store.queries import (
 from sipcore.store.schema import recordings
 
 
-def settle_interrupted(connection: sa.Connection, times: Sequence[datetime]) -> int:
-    """Complete what is unfinished, and tell that it ended; return how many calls."""
-    now = max(times)
-    left = to_records(connection.execute(unfinished_records()))
+def settle(
+    connection: sa.Connection, now: datetime, of_calls: sa.ColumnElement[bool], of_batches: sa.ColumnElement[bool]
+) -> int:
+    """Complete what is unfinished of nodes that are gone, and tell that it ended; return how many calls.
+
+    Args:
+        connection: with a transaction.
+        now: when that is.
+        of_calls: tells the calls of those nodes.
+        of_batches: tells their batches.
+    """
+    left = to_records(connection.execute(unfinished_records(of_calls)))
     if left:
         ended = [interrupted(record, now, "restart") for record in left]
         operations.complete(connection, ended)
         operations.settle_attempts(connection, ended)
-    running = to_batches(connection.execute(unfinished_batches()))
+    running = to_batches(connection.execute(unfinished_batches(of_batches)))
     if running:
         over = [replace(batch, cancelled_by=batch.cancelled_by or "restart", ended_at=now) for batch in running]
         keep_batches(connection, over)

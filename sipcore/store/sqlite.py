@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sipcore.domain.errors import StartUpError
+from sipcore.store.postgresql import DatabaseServer
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -136,7 +137,10 @@ class SqliteDatabase:
 
     Attributes:
         reads: engine for statements that change nothing.
+        server: none.
     """
+
+    server: DatabaseServer | None = None
 
     def __init__(self, file: DatabaseFile, *, busy_timeout: float) -> None:
         self._file = file

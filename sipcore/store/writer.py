@@ -17,7 +17,7 @@ import structlog
 from sipcore.domain.errors import StoreInDoubtError, StoreUnavailableError
 from sipcore.store import outbox
 from sipcore.store.database import Database
-from sipcore.store.failures import blames_the_database, unavailable
+from sipcore.store.failures import DATABASE_FAILURES, blames_the_database, unavailable
 
 GROUP_LIMIT = 200
 """Most writes in one transaction; it holds the event loop for some milliseconds."""
@@ -45,7 +45,7 @@ class _Write:
 
     def fail(self, error: Exception) -> None:
         if not self.done.done():
-            ours = isinstance(error, sa.exc.SQLAlchemyError | OSError)
+            ours = isinstance(error, DATABASE_FAILURES)
             self.done.set_exception(unavailable(error) if ours else error)
 
 

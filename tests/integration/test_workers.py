@@ -443,7 +443,7 @@ def test_when_the_server_dies_its_workers_release_their_legs_and_a_restart_settl
     doomed.start()
     for uid in (first, ringing):
         wait_ended(doomed, uid, "interrupted", "restart")
-    assert doomed.wait_log("calls of an earlier run settled as interrupted")["calls"] == 2
+    assert doomed.wait_log("unfinished calls settled as interrupted")["calls"] == 2
     first, second = call(doomed, "201", "202")
     hang_up(peers.second, second)
     wait_ended(doomed, first, "answered", "dial2")

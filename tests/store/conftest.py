@@ -23,6 +23,14 @@ async def store(database_url):
     await opened.close()
 
 
+@pytest_asyncio.fixture
+async def next_store(database_url):
+    """The store of a node that starts while the first one's calls are unfinished."""
+    opened = await open_store(database_url)
+    yield opened
+    await opened.close()
+
+
 @pytest.fixture
 def sql(database_url):
     """Run a statement beside the store, and return its rows."""

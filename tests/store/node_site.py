@@ -10,6 +10,7 @@ from sipcore.domain.directory import Directory, Extension, Organisation, SipAddr
 from sipcore.service.admission import EngineSettings
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import DialRequest, LiveDirectory
+from sipcore.service.nodes import Nodes
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.sip.fake import FakeSipPort
 from sipcore.store.records import open_store
@@ -35,11 +36,21 @@ class NodeSite:
     async def __aenter__(self):
         self.store = await open_store(self._url, busy_timeout=self._patience)
         self.engine = CallEngine(self.port, self.store, self.directory, PhoneNumberPlan(), EngineSettings())
+        self.nodes = Nodes(self.store.nodes)
+        await self.nodes.start()
         self.engine.start()
         return self
 
     async def __aexit__(self, *_):
         await self.engine.stop(patience_seconds=0)
+        await self.nodes.stop()
+        await self.store.close()
+
+    async def die(self):
+        """Lose all connections and do nothing more, as a process that is killed."""
+        self.nodes._task.cancel()
+        self.store.nodes._life.terminate()
+        self.engine._pump.cancel()
         await self.store.close()
 
     async def dial(self, dial1=AGENT, dial2=CUSTOMER):
@@ -54,7 +65,7 @@ class NodeSite:
     async def written(self, call_id):
         """Return the record of a call once its end is in the database."""
         async with asyncio.timeout(30):
-            while (record := await self.store.get("acme", call_id)) is None or record.ended_at is None:
+            while not await self._is_over(call_id):  # noqa: ASYNC110 - the database tells nobody
                 await asyncio.sleep(0.02)
         return await self.store.get("acme", call_id)
 

@@ -17,7 +17,7 @@ from sipcore.service import record_keeper
 @contextlib.contextmanager
 def standing_still(postgresql):
     """Stop the processes that serve our connections, as a machine that hangs would."""
-    backends = postgresql.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'click2call'")
+    backends = postgresql.sql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'click2call-%'")
     for (pid,) in backends:
         os.kill(int(pid), signal.SIGSTOP)
     os.kill(postgresql.pid, signal.SIGSTOP)

@@ -280,7 +280,7 @@ async def test_a_page_of_no_records_is_refused(store):
         await store.find("acme", RecordFilter(), limit=0)
 
 
-async def test_what_a_crash_left_is_settled_and_nothing_else(store):
+async def test_what_a_crash_left_is_settled_and_nothing_else(store, next_store):
     over = completed(accepted())
     left = accepted()
     half = accepted()
@@ -288,7 +288,7 @@ async def test_what_a_crash_left_is_settled_and_nothing_else(store):
     for record in (over, left, half):
         await store.complete(record)
     now = NOON + timedelta(minutes=5)
-    assert await store.settle_interrupted(now) == 2
+    assert await next_store.nodes.settle(now) == 2
     settled = await store.get("acme", left.id)
     assert (settled.disposition, settled.ended_by, settled.ended_at) == (Disposition.INTERRUPTED, "restart", now)
     assert {(leg.disposition, leg.ended_by, leg.ended_at) for leg in settled.legs} == {
@@ -298,7 +298,7 @@ async def test_what_a_crash_left_is_settled_and_nothing_else(store):
     assert settled_half.legs[0] == half.legs[0]
     assert settled_half.legs[1].disposition is Disposition.INTERRUPTED
     assert await store.get("acme", over.id) == over
-    assert await store.settle_interrupted(now) == 0
+    assert await next_store.nodes.settle(now) == 0
 
 
 async def test_two_hundred_calls_at_once_are_all_written(store, sql):

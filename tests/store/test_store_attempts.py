@@ -53,19 +53,19 @@ async def test_an_attempt_whose_dial1_answered_is_answered_whatever_followed(sto
     assert await sql(ATTEMPTS) == [row(record, "answered")]
 
 
-async def test_an_attempt_is_settled_once(store, sql):
+async def test_an_attempt_is_settled_once(store, next_store, sql):
     record = accepted(attempt=FIRST)
     await store.accept(record)
-    await store.settle_interrupted(NOON + SECOND)
+    await next_store.nodes.settle(NOON + SECOND)
     await store.complete(failed(record, Disposition.BUSY))
     assert await sql(ATTEMPTS) == [row(record, "interrupted")]
 
 
-async def test_an_attempt_that_a_crash_left_is_interrupted_and_those_before_it_stay(store, sql):
+async def test_an_attempt_that_a_crash_left_is_interrupted_and_those_before_it_stay(store, next_store, sql):
     earlier, later = accepted(id="1" * 32, attempt=FIRST), accepted(id="2" * 32, attempt=replace(FIRST, number=2))
     await store.accept(earlier)
     await store.complete(failed(earlier, Disposition.NO_ANSWER))
     await store.accept(later)
-    assert await store.settle_interrupted(NOON + SECOND) == 1
+    assert await next_store.nodes.settle(NOON + SECOND) == 1
     assert await sql(ATTEMPTS) == [row(earlier, "no_answer"), row(later, "interrupted")]
     assert await sql("SELECT count(*) FROM attempts WHERE settled_at IS NULL") == [(0,)]

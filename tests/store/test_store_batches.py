@@ -48,13 +48,13 @@ async def test_a_cursor_that_is_none_of_ours_is_named(store):
         await store.find_batches("acme", cursor="x")
 
 
-async def test_what_a_crash_left_is_cancelled_and_nothing_else(store):
+async def test_what_a_crash_left_is_cancelled_and_nothing_else(store, next_store):
     over = replace(BATCH, id="1" * 32, ended_at=NOON)
     cancelled = replace(BATCH, id="2" * 32, cancelled_by="request")
     for batch in (BATCH, over, cancelled):
         await store.keep_batch(batch)
     now = NOON + timedelta(minutes=5)
-    await store.settle_interrupted(now)
+    await next_store.nodes.settle(now)
     assert await store.get_batch("acme", BATCH.id) == replace(BATCH, cancelled_by="restart", ended_at=now)
     assert await store.get_batch("acme", over.id) == over
     assert await store.get_batch("acme", cancelled.id) == replace(cancelled, ended_at=now)

@@ -60,13 +60,13 @@ async def test_a_record_that_is_refused_is_not_told(store, sql):
     assert await sql("SELECT count(*) FROM calls") == [(2,)]
 
 
-async def test_what_a_dead_run_left_is_told_as_ended(store):
+async def test_what_a_dead_run_left_is_told_as_ended(store, next_store):
     left, done = call(), call()
     await store.accept(left)
     await store.accept(done)
     await store.complete(over(done))
-    assert await store.settle_interrupted(NOON + timedelta(minutes=5)) == 1
-    assert await store.settle_interrupted(NOON + timedelta(minutes=6)) == 0
+    assert await next_store.nodes.settle(NOON + timedelta(minutes=5)) == 1
+    assert await next_store.nodes.settle(NOON + timedelta(minutes=6)) == 0
     events = await store.events.after(0, "acme", 1000)
     assert [event.type for event in events].count("ended") == 2
     last = json.loads(events[-1].body)
@@ -140,13 +140,13 @@ async def test_a_recording_is_told_once_with_its_call(store):
     assert event["data"]["recording_id"] == recording.id
 
 
-async def test_a_batch_is_told_when_it_is_accepted_and_when_it_has_ended_once_each(store):
+async def test_a_batch_is_told_when_it_is_accepted_and_when_it_has_ended_once_each(store, next_store):
     batch = BatchRecord(uuid.uuid4().hex, "acme", "alice", ("101", "102"), "700", None, NOON)
     over = replace(batch, cancelled_by="request", ended_at=NOON + timedelta(minutes=1))
     for record in (batch, batch, over, over):
         await store.keep_batch(record)
     await store.keep_batch(left := replace(batch, id=uuid.uuid4().hex))
-    await store.settle_interrupted(NOON + timedelta(minutes=5))
+    await next_store.nodes.settle(NOON + timedelta(minutes=5))
     events = [json.loads(event.body) for event in await store.events.after(0, "acme", 10)]
     assert [(event["type"], event["data"]["batch_id"]) for event in events] == [
         ("batch-accepted", batch.id),

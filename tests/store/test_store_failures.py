@@ -85,7 +85,6 @@ async def test_while_another_program_holds_the_lock_nothing_is_accepted(store, p
     with locked(path):
         await assert_unavailable(store.accept(refused))
         await assert_unavailable(store.complete(before))
-        await assert_unavailable(store.settle_interrupted(datetime.now(UTC)))
         assert await store.get("acme", before.id) == before
     await assert_works(store)
     assert await store.get("acme", refused.id) is None

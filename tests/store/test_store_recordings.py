@@ -55,8 +55,8 @@ async def test_a_record_tells_where_its_recording_stands(store) -> None:
     assert await state() == "deleted"
 
 
-async def test_a_call_whose_server_died_is_told_of_its_recording(store) -> None:
-    await store.settle_interrupted(NOON)
+async def test_a_call_whose_server_died_is_told_of_its_recording(store, next_store) -> None:
+    await next_store.nodes.settle(NOON)
     await store.add_recording(KEPT)
     assert (await store.get("acme", CALL.id)).recording_id == KEPT.id
     other = replace(KEPT, id="b" * 32)

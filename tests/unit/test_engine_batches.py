@@ -333,7 +333,7 @@ async def test_after_a_crash_what_was_not_dialled_is_cancelled(tmp_path):
         batch = await site.dial(ONE, TWO, THREE)
         await site.stand(batch, ANSWERED, RINGING, QUEUED)
         again = await open_store(f"sqlite:///{tmp_path}/calls.db")
-        await again.settle_interrupted(datetime.now(UTC))
+        await again.nodes.settle(datetime.now(UTC))
         reader = Batches(site.engine, again, site.directory, PhoneNumberPlan(), site.engine.queues)
         report = await reader.get("acme", batch.id)
         await again.close()

@@ -1,0 +1,140 @@
+"""Nodes that share PostgreSQL: who is alive, whose calls are settled, and what they tell each other."""
+
+import asyncio
+import json
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from node_site import NodeSite
+
+from sipcore.domain.batch_record import BatchRecord
+from sipcore.domain.causes import Disposition
+from sipcore.domain.errors import StoreUnavailableError
+from sipcore.service import nodes
+from sipcore.store.records import open_store
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(nodes, "SILENCE_SECONDS", 0.3)
+
+
+@pytest.fixture
+def rows(postgresql, postgresql_url):
+    return lambda statement: postgresql.sql(statement, postgresql_url.rpartition("/")[2])
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_what_a_dead_node_leaves_is_settled_by_another_and_nothing_else(postgresql_url, rows):
+    async with NodeSite(postgresql_url) as living:
+        dead = await NodeSite(postgresql_url).__aenter__()
+        lost, kept = await dead.dial(), await living.dial()
+        batch = BatchRecord(uuid.uuid4().hex, "acme", "alice", ("101",), "102", None, NOON)
+        await dead.store.keep_batch(batch)
+        await dead.die()
+        record = await living.written(lost.id)
+        assert (record.disposition, record.ended_by) == (Disposition.INTERRUPTED, "restart")
+        assert (await living.store.get_batch("acme", batch.id)).cancelled_by == "restart"
+        assert (await living.store.get("acme", kept.id)).ended_at is None
+        assert rows("SELECT id FROM nodes") == [[living.nodes.id]]
+        ended = rows("SELECT body FROM events WHERE type = 'ended'")
+        assert [json.loads(body)["call"] for (body,) in ended] == [lost.id]
+
+
+async def test_a_node_that_lives_is_left_alone_whatever_another_thinks(postgresql_url):
+    async with NodeSite(postgresql_url) as one, NodeSite(postgresql_url) as other:
+        call = await one.dial()
+        assert await other.store.nodes.settle(NOON, [one.nodes.id]) == 0
+        assert (await other.store.get("acme", call.id)).ended_at is None
+
+
+async def test_of_two_who_settle_at_once_each_call_is_settled_by_one(postgresql_url, rows):
+    dead = await NodeSite(postgresql_url).__aenter__()
+    calls = [await dead.dial() for _ in range(5)]
+    await dead.die()
+    stores = [await open_store(postgresql_url) for _ in range(2)]
+    settled = await asyncio.gather(*(store.nodes.settle(NOON, [dead.nodes.id]) for store in stores))
+    assert sorted(settled) == [0, len(calls)]
+    assert rows("SELECT count(*) FROM events WHERE type = 'ended'") == [[str(len(calls))]]
+    for store in stores:
+        await store.close()
+
+
+async def test_a_node_whose_session_is_lost_gives_its_sign_again(postgresql_url, rows):
+    async with NodeSite(postgresql_url) as site:
+        call, lost = await site.dial(), site.store.nodes._life
+        rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+        await until(lambda: site.nodes.joined and site.store.nodes._life is not lost)
+        assert rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [["1"]]
+        assert (await site.store.get("acme", call.id)).ended_at is None
+
+
+async def test_a_restart_of_postgresql_makes_no_node_take_another_for_dead(postgresql, postgresql_url):
+    async with NodeSite(postgresql_url) as one, NodeSite(postgresql_url) as other:
+        calls = [await one.dial(), await other.dial()]
+        lost = [site.store.nodes._life for site in (one, other)]
+        postgresql.stop()
+        await until(lambda: not one.nodes.joined and not other.nodes.joined)
+        postgresql.start()
+        await until(lambda: one.nodes.joined and other.nodes.joined)
+        assert one.store.nodes._life is not lost[0]
+        await one.nodes._look()
+        await asyncio.sleep(2 * nodes.SILENCE_SECONDS)
+        assert [(await one.store.get("acme", call.id)).ended_at for call in calls] == [None, None]
+
+
+async def test_a_node_that_leaves_is_forgotten(postgresql_url, rows):
+    async with NodeSite(postgresql_url):
+        assert rows("SELECT count(*) FROM nodes") == [["1"]]
+    assert rows("SELECT count(*) FROM nodes") == [["0"]]
+
+
+async def test_what_a_node_tells_is_heard_by_the_others_and_not_by_itself(postgresql_url):
+    async with NodeSite(postgresql_url) as one, NodeSite(postgresql_url) as other:
+        heard = []
+        for site in (one, other):
+            site.nodes.listen("due", lambda text, site=site: heard.append((site, text)))
+        await one.nodes.tell("due", "in a minute")
+        await other.nodes.tell("other topic")
+        await other.nodes.tell("due")
+        await until(lambda: len(heard) == 2)
+    assert sorted(heard, key=lambda entry: entry[1]) == [(one, ""), (other, "in a minute")]
+
+
+async def test_only_one_node_holds_what_there_is_one_of_until_it_lets_go_or_dies(postgresql_url):
+    async with NodeSite(postgresql_url) as one:
+        other = await NodeSite(postgresql_url).__aenter__()
+        hold, release = one.store.nodes.hold, one.store.nodes.release
+        assert await other.store.nodes.hold("webhook")
+        assert not await hold("webhook")
+        assert await hold("another webhook")
+        await other.store.nodes.release("webhook")
+        assert await hold("webhook")
+        await release("webhook")
+        assert await other.store.nodes.hold("webhook")
+        await other.die()
+        async with asyncio.timeout(10):
+            while not await hold("webhook"):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.02)
+        with pytest.raises(StoreUnavailableError):
+            await other.store.nodes.hold("webhook")
+
+
+async def test_a_node_on_a_file_is_alone(tmp_path):
+    async with NodeSite(f"sqlite:///{tmp_path}/calls.db") as first:
+        call = await first.dial()
+        await first.nodes.tell("due")
+        assert await first.store.nodes.hold("webhook")
+        # The next run of the program.
+        async with NodeSite(f"sqlite:///{tmp_path}/calls.db") as second:
+            record = await second.store.get("acme", call.id)
+            assert (record.disposition, record.ended_by) == (Disposition.INTERRUPTED, "restart")
