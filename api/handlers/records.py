@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from api.handlers.resource import ResourceHandler
@@ -125,6 +126,7 @@ def _leg_as_json(leg: LegRecord) -> dict[str, object]:
         "ringing_at": written_time(leg.ringing_at),
         "answered_at": written_time(leg.answered_at),
         "ended_at": written_time(leg.ended_at),
+        "quality": None if leg.quality is None else asdict(leg.quality),
     }
 
 

@@ -1,4 +1,4 @@
-"""As much of RTP as a scripted peer needs: RFC 4733 telephone events, sent and understood."""
+"""As much of RTP as a scripted peer needs: RFC 4733 telephone events, sent and understood, sound, and RTCP reports."""
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -16,6 +16,7 @@ _CLOCK = 8000
 _PACKET_MS = 20
 _HEADER = struct.Struct("!BBHII")
 _EVENT = struct.Struct("!BBH")
+_REPORT = struct.Struct("!BBHIIIIIII")
 _VERSION = 0x80
 _MARKER = 0x80
 _END = 0x80
@@ -70,3 +71,22 @@ def digits_in(packets: Iterable[bytes], payload_type: int) -> str:
         event = packet[_HEADER.size]
         digits += _EVENTS[event] if event < len(_EVENTS) else ""
     return digits
+
+
+def sound_packets(count: int, payload_type: int = 0) -> Iterator[bytes]:
+    """Yield so many packets of 20 ms of something loud in PCMU, the numbers of which follow each other."""
+    for number in range(count):
+        head = _HEADER.pack(_VERSION, payload_type, number, number * _CLOCK // 50, 0x50C4D)
+        yield head + bytes(0x80 + (number + octet) % 16 for octet in range(_CLOCK // 50))
+
+
+def receiver_report(heard: bytes, *, lost: int, jitter_ms: int) -> bytes:
+    """Write what a peer tells by RTCP of a stream that it hears (RFC 3550 section 6.4.2).
+
+    Args:
+        heard: a packet of the stream, the newest that arrived.
+        lost: how many packets of it were lost.
+        jitter_ms: interarrival jitter.
+    """
+    _, _, sequence, _, ssrc = _HEADER.unpack_from(heard)
+    return _REPORT.pack(_VERSION | 1, 201, 7, 0x50C4D, ssrc, lost, sequence, jitter_ms * _CLOCK // 1000, 0, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sipcore.domain.quality import LegQuality
 from sipcore.domain.slots import Slots
 
 EndedBy = Literal["local", "remote", "network"]
@@ -77,6 +78,7 @@ class LegEnded:
         ended_by: `local` when we hung up (BYE or CANCEL of ours), `remote` when the far end did, `network` when
             no answer came at all (a transaction timeout or a transport error).
         q850_cause: cause value of a `Reason: Q.850` header that the far end sent (RFC 3326), else None.
+        quality: how its audio was, or None: there was none.
     """
 
     leg: str
@@ -84,6 +86,7 @@ class LegEnded:
     reason: str = ""
     ended_by: EndedBy = "remote"
     q850_cause: int | None = None
+    quality: LegQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from sipcore.domain.events import (
 )
 from sipcore.domain.machine import IGNORED, Machine, StateT
 from sipcore.domain.party import Clock, NewsKind, PartyBase
+from sipcore.domain.quality import LegQuality
 from sipcore.domain.record import LegRecord
 
 RELEASE_SECONDS = 40.0
@@ -101,6 +102,7 @@ class LegParty(PartyBase, Machine[StateT]):
         self._steps = Steps()
         self._sip_code: int | None = None
         self._ended_by: EndedBy | None = None
+        self._quality: LegQuality | None = None
 
     @property
     def leg(self) -> str:
@@ -133,6 +135,8 @@ class LegParty(PartyBase, Machine[StateT]):
         if not isinstance(event, LegEvent | WorkerLost) or isinstance(event, _FOR_OTHERS):
             return []
         method = self._method(self._table, (self.state, type(event)), type(event).__name__)
+        if isinstance(event, LegEnded):
+            self._quality = event.quality
         commands: list[Command] = [] if method == IGNORED else getattr(self, method)(event, now)
         return commands
 
@@ -160,6 +164,7 @@ class LegParty(PartyBase, Machine[StateT]):
             ringing_at=None if steps.ringing is None else at(steps.ringing),
             answered_at=None if steps.answered is None else at(steps.answered),
             ended_at=None if steps.ended is None else at(steps.ended),
+            quality=self._quality,
         )
         return (record,)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sipcore.domain.attempt import Attempt
 from sipcore.domain.causes import WORKER_DIED, Disposition
+from sipcore.domain.quality import LegQuality
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class LegRecord:
         placed_at, ringing_at, answered_at, ended_at: when each step happened; None when it did not.
         party: which party's leg it is, `dial1` or `dial2`.
         answered_by: `human`, `machine` or `unknown`, as machine detection heard it; None: it did not listen.
+        quality: how its audio was, known at its end; None: it had none, or its worker died.
     """
 
     uid: str
@@ -40,6 +42,7 @@ class LegRecord:
     ended_at: datetime | None = None
     party: str = "dial1"
     answered_by: str | None = None
+    quality: LegQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,14 @@ differ.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from sipcore.domain.causes import Disposition
+from sipcore.domain.quality import LegQuality, StreamQuality
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
@@ -41,6 +44,24 @@ class UtcTime(sa.TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class QualityColumn(sa.TypeDecorator[LegQuality]):
+    """A `LegQuality` as a JSON object with its fields, so that a report can be made of them in SQL."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: LegQuality | None, dialect: sa.Dialect) -> dict[str, Any] | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Make an object of it."""
+        return None if value is None else asdict(value)
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: sa.Dialect) -> LegQuality | None:  # noqa: ARG002 - the signature is SQLAlchemy's
+        """Make it of an object."""
+        if value is None:
+            return None
+        streams = {name: StreamQuality(**value[name]) for name in ("received", "sent")}
+        return LegQuality(**value | streams)
 
 
 def _disposition() -> sa.Enum:
@@ -121,6 +142,7 @@ legs = sa.Table(
     sa.Column("ended_at", UtcTime),
     sa.Column("party", sa.String(8), nullable=False, server_default="dial1"),
     sa.Column("answered_by", sa.String(8)),
+    sa.Column("quality", QualityColumn),
     # Of its call, repeated for the index on numbers.
     sa.Column("organisation", sa.String, nullable=False),
     sa.Column("accepted_at", UtcTime, nullable=False),

@@ -55,7 +55,7 @@ async def test_a_record_has_the_fields_of_the_contract_and_times_in_utc(site):
     assert legs[1] == {
         "uid": "uid-2", "number": "+12025550123", "disposition": "busy", "sip_code": 486, "cause": 17,
         "ended_by": "remote", "placed_at": None, "ringing_at": None, "answered_at": None, "ended_at": None,
-        "party": "dial2", "answered_by": None,
+        "party": "dial2", "answered_by": None, "quality": None,
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import ParameterError, StoreUnavailableError
+from sipcore.domain.quality import LegQuality, StreamQuality
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
 from sipcore.service.store import RecordStore
 from sipcore.store.records import SqlRecordStore, open_store
@@ -74,6 +75,13 @@ moments = st.datetimes(
     min_value=datetime(1970, 1, 2),  # noqa: DTZ001 - the strategy adds the zone
     max_value=datetime(9999, 12, 30),  # noqa: DTZ001 - as above
 )
+streams_of_any_kind = st.builds(
+    StreamQuality,
+    packets=st.integers(0, 10**9),
+    lost=st.none() | st.integers(0, 10**9),
+    jitter_ms=st.none() | st.floats(0, 1000),
+    mos=st.none() | st.floats(1, 4.5),
+)
 legs_of_any_kind = st.builds(
     LegRecord,
     uid=texts,
@@ -88,6 +96,14 @@ legs_of_any_kind = st.builds(
     ended_at=st.none() | moments,
     party=st.sampled_from(["dial1", "dial2"]),
     answered_by=st.none() | st.sampled_from(["human", "machine", "unknown"]),
+    quality=st.none()
+    | st.builds(
+        LegQuality,
+        codec=st.sampled_from(["PCMU", "G722"]),
+        round_trip_ms=st.none() | st.floats(0, 1000),
+        received=streams_of_any_kind,
+        sent=streams_of_any_kind,
+    ),
 )
 records_of_any_kind = st.builds(
     CallRecord,

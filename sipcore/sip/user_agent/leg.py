@@ -14,6 +14,7 @@ from sipcore.domain.events import (
     LegEvent,
 )
 from sipcore.sip.user_agent.library import text_of
+from sipcore.sip.user_agent.measuring import Measured
 from sipcore.sip.user_agent.messages import q850_cause_of
 from sipcore.sip.wire import DialogNoted
 
@@ -68,6 +69,7 @@ class Leg(pj.Call):
         self._up = False
         self._hung_up = False
         self._released = False
+        self._measured = Measured()
 
     def release(self, reason: str = "") -> None:
         """Send what ends the call in its state.
@@ -127,6 +129,15 @@ class Leg(pj.Call):
         self.audio = self.getAudioMedia(active[0].index) if active else None
         self._host.media_changed(self)
 
+    def onStreamDestroyed(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
+        """Read how its audio was: the last moment at which the library can tell, whoever ends the call."""
+        try:
+            stat, info = self.getStreamStat(prm.streamIdx), self.getStreamInfo(prm.streamIdx)
+        except pj.Error:
+            # A stream that was never started.
+            return
+        self._measured.add(info, stat)
+
     def onDtmfDigit(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
         """Report a digit, whether it came as RFC 4733 event or as SIP INFO."""
         digit = prm.digit.upper()
@@ -173,6 +184,7 @@ class Leg(pj.Call):
             text_of(info.lastReason),
             "local" if self._hung_up else _ended_by(event),
             q850_cause_of(text),
+            self._measured.quality(),
         )
         self._host.ended(self, ended)
 
