@@ -99,6 +99,20 @@ class StoreInDoubtError(StoreUnavailableError):
     """The database was lost while it took something, and did not say whether it has; nothing was dialled (HTTP 503)."""
 
 
+class ScheduleRunningError(Click2CallError):
+    """The future call has begun already, or is over: it cannot be changed any more (HTTP 409)."""
+
+    error_id = "schedule_running"
+    http_status = 409
+
+
+class AttemptWithdrawnError(Click2CallError):
+    """What was to be tried was cancelled meanwhile, or another one tries it; nothing was dialled."""
+
+    error_id = "attempt_withdrawn"
+    http_status = 409
+
+
 class NotRecordedError(Click2CallError):
     """The call is not being recorded, or no more (HTTP 409)."""
 

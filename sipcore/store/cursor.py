@@ -7,7 +7,10 @@ from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from sipcore.domain.errors import ParameterError
+from sipcore.store.schema import UtcTime
 
 _PLAIN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00) ([0-9a-f]{32})", re.ASCII)
 
@@ -28,6 +31,11 @@ class PagePosition:
         """Write it as a cursor, in characters that need no escape in a URL."""
         plain = f"{self.accepted_at.isoformat(timespec='microseconds')} {self.id}"
         return urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+    def behind(self, accepted_at: sa.ColumnElement[datetime], row_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+        """Say what comes after it, in the order from the newest to the oldest."""
+        last = sa.tuple_(sa.literal(self.accepted_at, UtcTime), sa.literal(self.id))
+        return sa.tuple_(accepted_at, row_id) < last
 
     @classmethod
     def from_cursor(cls, cursor: str) -> PagePosition:

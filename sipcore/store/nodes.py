@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.store.failures import unavailable
 from sipcore.store.postgresql import DatabaseServer
-from sipcore.store.schema import batches, calls, nodes
+from sipcore.store.schema import nodes
 from sipcore.store.settlement import settle
 from sipcore.store.writer import Writer
 
@@ -208,6 +209,7 @@ SELECT (classid::bigint << 32) | objid::bigint AS key, NULL AS id FROM pg_locks
 UNION ALL SELECT NULL, id FROM nodes
 UNION ALL SELECT NULL, node FROM calls WHERE ended_at IS NULL
 UNION ALL SELECT NULL, node FROM batches WHERE ended_at IS NULL
+UNION ALL SELECT NULL, claimed_by FROM schedule_numbers WHERE claimed_by IS NOT NULL
 """
 
 
@@ -220,14 +222,21 @@ def _settle(connection: sa.Connection, asked: Sequence[Settling]) -> int:
     count = 0
     for now, own, suspects in asked:
         if suspects is None:
-            of_calls, of_batches = (sa.or_(table.c.node != own, table.c.node.is_(None)) for table in (calls, batches))
-            count += settle(connection, now, of_calls, of_batches)
+            count += settle(connection, now, partial(_of_another, own))
             continue
         take = sa.text("SELECT pg_try_advisory_xact_lock(:key)")
         dead = [node for node in suspects if connection.execute(take, {"key": life_key(node)}).scalar()]
-        count += settle(connection, now, calls.c.node.in_(dead), batches.c.node.in_(dead))
+        count += settle(connection, now, partial(_of_one_among, dead))
         _forget(connection, dead)
     return count
+
+
+def _of_another(own: str, node: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return sa.or_(node != own, node.is_(None))
+
+
+def _of_one_among(dead: Sequence[str], node: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return node.in_(dead)
 
 
 def _notify(connection: sa.Connection, told: Sequence[tuple[str, str]]) -> None:

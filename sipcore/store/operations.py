@@ -16,7 +16,7 @@ from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
-from sipcore.store import attempts, outbox
+from sipcore.store import attempts, outbox, schedule_dialling
 from sipcore.store.schema import batches, calls, legs, queue_agents, recordings
 
 CALL_FIELDS = tuple(
@@ -107,6 +107,7 @@ def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     _insert_calls(connection.dialect).run(connection, _call_rows(records))
     _insert_legs(connection, records)
     attempts.begin(connection, records)
+    schedule_dialling.begin(connection, records)
     outbox.put(connection, map(public_events.accepted, records))
 
 
@@ -122,8 +123,8 @@ def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
 
 
 def settle_attempts(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
-    """Settle the attempts that complete calls were."""
-    attempts.settle(connection, records)
+    """Settle the attempts that complete calls were, with what follows from that."""
+    schedule_dialling.follow(connection, attempts.settle(connection, records))
 
 
 def _ended_among(connection: sa.Connection, ids: list[str]) -> set[str]:

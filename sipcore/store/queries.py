@@ -19,7 +19,7 @@ from sipcore.domain.recording import Flaw, Recording, RecordingEnd, RecordingFor
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store.cursor import PagePosition
 from sipcore.store.operations import CALL_FIELDS, LEG_FIELDS
-from sipcore.store.schema import UtcTime, batches, calls, legs, queue_agents, recordings
+from sipcore.store.schema import batches, calls, legs, queue_agents, recordings
 
 Column = sa.ColumnElement
 Condition = sa.ColumnElement[bool]
@@ -132,7 +132,7 @@ def newest_batches(organisation: str, after: PagePosition | None, limit: int) ->
     """
     page = _batches(organisation)
     if after is not None:
-        page = page.where(_behind(after, batches.c.accepted_at, batches.c.id))
+        page = page.where(after.behind(batches.c.accepted_at, batches.c.id))
     return page.order_by(batches.c.accepted_at.desc(), batches.c.id.desc()).limit(limit)
 
 
@@ -166,13 +166,8 @@ def _conditions(
     if wanted.until is not None:
         conditions.append(accepted_at < wanted.until)
     if after is not None:
-        conditions.append(_behind(after, accepted_at, call_id))
+        conditions.append(after.behind(accepted_at, call_id))
     return conditions
-
-
-def _behind(position: PagePosition, accepted_at: Column[datetime], row_id: Column[str]) -> Condition:
-    last = sa.tuple_(sa.literal(position.accepted_at, UtcTime), sa.literal(position.id))
-    return sa.tuple_(accepted_at, row_id) < last
 
 
 def _batches(organisation: str) -> sa.Select[Any]:

@@ -36,6 +36,7 @@ from sipcore.store.queries import (
     to_recordings,
     to_records,
 )
+from sipcore.store.schedules import SqlScheduleStore
 from sipcore.store.settlement import add_recordings, keep_batches
 from sipcore.store.writer import Writer
 
@@ -55,6 +56,7 @@ class SqlRecordStore:
     Attributes:
         events: what organisations are told of; that a call was accepted, and that it ended, is stored with its record.
         nodes: who else uses the database.
+        schedules: future calls; what follows an attempt is stored with the end of its call's record.
     """
 
     def __init__(self, database: Database, node: str) -> None:
@@ -62,6 +64,7 @@ class SqlRecordStore:
         self._writer = Writer(database)
         self.events = SqlEventStore(self._writer, self._read)
         self.nodes = SqlNodeStore(node, self._writer, database.server)
+        self.schedules = SqlScheduleStore(self._writer, self._read, self.events)
 
     async def accept(self, record: CallRecord) -> None:
         """Write the first row of a call and its legs.
@@ -81,6 +84,8 @@ class SqlRecordStore:
         """
         await self._writer.write(operations.complete, self._own(record))
         self.events.on_stored()
+        if record.attempt is not None:
+            self.schedules.on_due()
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         """Read one record of the organisation, or None.

@@ -265,5 +265,67 @@ nodes = sa.Table(
 )
 """One row per node on PostgreSQL that runs, or that died and is not settled yet."""
 
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("user", sa.String, nullable=False),
+    sa.Column("accepted_at", UtcTime, nullable=False),
+    sa.Column("dial2", sa.String, nullable=False),
+    sa.Column("set_cid", sa.String),
+    sa.Column("ring_seconds", sa.SmallInteger, nullable=False),
+    sa.Column("date", UtcTime, nullable=False),
+    sa.Column("retries", sa.SmallInteger, nullable=False),
+    sa.Column("retry_seconds", sa.Integer, nullable=False),
+    sa.Column("begun_at", UtcTime),
+    sa.Column("cancelled_by", sa.String(16)),
+    sa.Column("ended_at", UtcTime),
+    sa.Index(None, "organisation", "accepted_at", "id"),
+)
+"""One row per future call: a `Schedule` without its numbers."""
+
+schedule_numbers = sa.Table(
+    "schedule_numbers",
+    metadata,
+    sa.Column("id", sa.String(48), primary_key=True),
+    sa.Column("schedule_id", sa.ForeignKey(schedules.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("position", sa.SmallInteger, nullable=False),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("number", sa.String, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("due_at", UtcTime),
+    sa.Column("attempts", sa.SmallInteger, nullable=False),
+    sa.Column("claimed_by", sa.String(32)),
+    sa.Column("reason", sa.String),
+    sa.Index(None, "schedule_id", "position"),
+)
+"""One row per number of a future call. While it waits it has a time when it is due, and then perhaps the node that has
+claimed it to dial it now."""
+
+_WAITS_UNCLAIMED = schedule_numbers.c.due_at.is_not(None) & schedule_numbers.c.claimed_by.is_(None)
+sa.Index(
+    "ix_schedule_numbers_due",
+    schedule_numbers.c.due_at,
+    schedule_numbers.c.id,
+    sqlite_where=_WAITS_UNCLAIMED,
+    postgresql_where=_WAITS_UNCLAIMED,
+)
+
+sa.Index(
+    "ix_schedule_numbers_claimed",
+    schedule_numbers.c.claimed_by,
+    sqlite_where=schedule_numbers.c.claimed_by.is_not(None),
+    postgresql_where=schedule_numbers.c.claimed_by.is_not(None),
+)
+
+schedule_watch = sa.Table(
+    "schedule_watch",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("looked_at", UtcTime, nullable=False),
+)
+"""One row: when any node last looked for what is due."""
+
 schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("since", sa.String, nullable=False))
 """One row: the oldest revision of the schema whose programs can work with it as it is now."""

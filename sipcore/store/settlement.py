@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.public_events import PublicEvent, batch_events, recording_ready
 from sipcore.domain.record import interrupted
 from sipcore.domain.recording import Recording
-from sipcore.store import operations, outbox
+from sipcore.store import operations, outbox, schedule_dialling
 from sipcore.store.queries import (
     one_batch,
     one_record,
@@ -21,26 +21,26 @@ from sipcore.store.queries import (
     unfinished_batches,
     unfinished_records,
 )
-from sipcore.store.schema import recordings
+from sipcore.store.schema import batches, calls, recordings, schedule_numbers
 
 
 def settle(
-    connection: sa.Connection, now: datetime, of_calls: sa.ColumnElement[bool], of_batches: sa.ColumnElement[bool]
+    connection: sa.Connection, now: datetime, gone: Callable[[sa.ColumnElement[str]], sa.ColumnElement[bool]]
 ) -> int:
     """Complete what is unfinished of nodes that are gone, and tell that it ended; return how many calls.
 
     Args:
         connection: with a transaction.
         now: when that is.
-        of_calls: tells the calls of those nodes.
-        of_batches: tells their batches.
+        gone: tells, of a column with ids of nodes, which rows are of those nodes.
     """
-    left = to_records(connection.execute(unfinished_records(of_calls)))
+    left = to_records(connection.execute(unfinished_records(gone(calls.c.node))))
     if left:
         ended = [interrupted(record, now, "restart") for record in left]
         operations.complete(connection, ended)
         operations.settle_attempts(connection, ended)
-    running = to_batches(connection.execute(unfinished_batches(of_batches)))
+    schedule_dialling.release_all(connection, gone(schedule_numbers.c.claimed_by))
+    running = to_batches(connection.execute(unfinished_batches(gone(batches.c.node))))
     if running:
         over = [replace(batch, cancelled_by=batch.cancelled_by or "restart", ended_at=now) for batch in running]
         keep_batches(connection, over)
