@@ -107,6 +107,7 @@ def record_as_json(record: CallRecord) -> dict[str, object]:
         "recording_id": record.recording_id,
         "recording_state": record.recording_state,
         "batch_id": record.batch_id,
+        "reference": record.reference,
         "direction": record.direction,
         "legs": [_leg_as_json(leg) for leg in record.legs],
     }

@@ -15,7 +15,8 @@ from sipcore.domain.attempt import Attempt
 from sipcore.domain.call_recording import CallRecording, RecordingAction, RecordingState, unrecorded
 from sipcore.domain.causes import FAIL_REASONS, Disposition, Outcome
 from sipcore.domain.commands import Command, ReportFirstStage
-from sipcore.domain.errors import Click2CallError, NotRecordedError
+from sipcore.domain.dtmf import DigitSequence
+from sipcore.domain.errors import CallStateError, Click2CallError, NotRecordedError
 from sipcore.domain.events import Event, JoinFailed, PlaybackFinished, WorkerLost
 from sipcore.domain.machine import IGNORED, Machine
 from sipcore.domain.party import Clock, News, NewsKind, Party, concerned, earliest
@@ -71,7 +72,8 @@ class CallTerms:
         country: whose tones party 1 hears (ISO 3166-1 alpha-2).
         max_seconds: how long it may last once party 1 has answered.
         prompts: audio files of the organisation's spoken prompts, by the name of `sipcore.domain.prompts.Prompt`.
-        batch_id, direction, attempt: as in its record.
+        batch_id, direction, reference, attempt: as in its record.
+        digits: what is sent to each party once it has answered (`sipcore.domain.dtmf`).
     """
 
     id: str
@@ -86,7 +88,9 @@ class CallTerms:
     prompts: Mapping[str, str] = field(default_factory=dict)
     batch_id: str | None = None
     direction: str = "outbound"
+    reference: str | None = None
     attempt: Attempt | None = None
+    digits: Mapping[Role, str] = field(default_factory=dict)
 
 
 class Call(Machine[CallState]):
@@ -113,6 +117,8 @@ class Call(Machine[CallState]):
         self._joined: float | None = None
         self._ended: float | None = None
         self._telling: Telling | None = None
+        self._unsent = dict(terms.digits)
+        self._digits: dict[Role, DigitSequence] = {}
 
     @property
     def ended(self) -> bool:
@@ -163,7 +169,7 @@ class Call(Machine[CallState]):
 
     def next_deadline(self) -> float | None:
         """When `on_deadline` wants to be called, or None."""
-        return earliest((*self._parties.values(), self._recording), self._deadline)
+        return earliest((*self._parties.values(), *self._digits.values(), self._recording), self._deadline)
 
     def on_deadline(self, now: float) -> list[Command]:
         """Act on every deadline that has passed."""
@@ -175,6 +181,7 @@ class Call(Machine[CallState]):
         for party in self._parties.values():
             commands += party.on_deadline(now)
         commands += self._press(self._recording.on_deadline(now), self._recording.agents_role, now)
+        commands += self._send_digits(now)
         return self._after(commands, now)
 
     def hang_up(self, by: str, now: float) -> list[Command]:
@@ -198,6 +205,22 @@ class Call(Machine[CallState]):
         if self.state in (CallState.RELEASING, CallState.ENDED):
             raise NotRecordedError("the call is over")
         return self._recording.act(action)
+
+    def send_digits(self, role: Role, digits: str, now: float) -> list[Command]:
+        """Send digits to a party, after those that are still on their way to it.
+
+        Args:
+            role: which party.
+            digits: as `sipcore.domain.dtmf` has them.
+            now: the machine's time.
+
+        Raises:
+            CallStateError: nobody is there who could take them.
+        """
+        if (role is Role.SECOND and self.state is not CallState.JOINED) or not self._hears(role):
+            raise CallStateError(f"{role} is not in the call")
+        self._digits.setdefault(role, DigitSequence("", now)).add(digits, now)
+        return self._after(self._send_digits(now), now)
 
     def record(self, at: Clock) -> CallRecord:
         """Tell what became of the call so far."""
@@ -223,6 +246,7 @@ class Call(Machine[CallState]):
             recording_state=None if recording_id is None or self.ended else state,
             batch_id=self.terms.batch_id,
             direction=self.terms.direction,
+            reference=self.terms.reference,
             attempt=self.terms.attempt,
         )
 
@@ -248,7 +272,9 @@ class Call(Machine[CallState]):
     def _ring_second(self, _news: News, _role: Role, now: float) -> list[Command]:
         self._deadline = now + self.terms.max_seconds
         self._enter(CallState.RINGING_SECOND, "dial1 answered")
-        return [*self._second.start(now, self._first.leg), *self._report(None)]
+        commands = [*self._second.start(now, self._first.leg), *self._report(None)]
+        # One without a leg takes keys only once it is joined.
+        return commands if self._first.leg is None else [*commands, *self._begin_digits(Role.FIRST, now)]
 
     def _join(self, _news: News, _role: Role, now: float) -> list[Command]:
         self._joined = now
@@ -258,7 +284,8 @@ class Call(Machine[CallState]):
         # A party without a leg of its own talks to the other one's.
         for speaker, listener in ((self._second, self._first), (self._first, self._second)):
             if listener.leg is not None:
-                return [*accepted, *speaker.join(listener.leg, now)]
+                joined = [*accepted, *speaker.join(listener.leg, now)]
+                return [*joined, *(command for role in Role for command in self._begin_digits(role, now))]
         raise Click2CallError("neither party has a leg")
 
     def _give_up(self, _news: News, role: Role, now: float) -> list[Command]:
@@ -298,6 +325,26 @@ class Call(Machine[CallState]):
         other = self._second if role is Role.FIRST else self._first
         return [command for key in keys for command in other.press(key.digit, key.duration_ms, now)]
 
+    def _begin_digits(self, role: Role, now: float) -> list[Command]:
+        """Send a party what was wanted at acceptance, once."""
+        digits = self._unsent.pop(role, "")
+        if digits:
+            self._digits[role] = DigitSequence(digits, now)
+        return self._send_digits(now)
+
+    def _send_digits(self, now: float) -> list[Command]:
+        return [
+            command
+            for role, sequence in self._digits.items()
+            if self._hears(role) and (digit := sequence.take(now))
+            for command in self._parties[role].press(digit, 0, now)
+        ]
+
+    def _hears(self, role: Role) -> bool:
+        """Tell whether a party can take keys: its leg is up, or it needs none and is joined."""
+        party = self._parties[role]
+        return self.state is CallState.JOINED if party.leg is None else party.up
+
     def _outcome_of(self, role: Role) -> Outcome:
         outcome = self._parties[role].outcome
         if outcome is None:
@@ -324,6 +371,7 @@ class Call(Machine[CallState]):
     def _release(self, because: str, now: float) -> list[Command]:
         self._deadline = None
         self._telling = None
+        self._digits.clear()
         self._enter(CallState.RELEASING, because)
         commands = self._report(FAIL_REASONS[Disposition.CANCELLED])
         for party in self._parties.values():

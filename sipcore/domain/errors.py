@@ -120,6 +120,13 @@ class NotRecordedError(Click2CallError):
     http_status = 409
 
 
+class CallStateError(Click2CallError):
+    """The call is not where what was asked of it can be done (HTTP 409)."""
+
+    error_id = "call_state"
+    http_status = 409
+
+
 class RecordingPendingError(Click2CallError):
     """The recording is not ready yet (HTTP 409)."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sipcore.domain.announcement import AnnouncementParty
 from sipcore.domain.apps import APPS, AppSurroundings
+from sipcore.domain.call_options import Headers
 from sipcore.domain.causes import NO_SUCH_EXTENSION, Disposition, Outcome
 from sipcore.domain.confirmation import ConfirmedParty
 from sipcore.domain.dialplan import (
@@ -75,12 +76,14 @@ class Side:
         foreign: True when that is the other party's number and not the organisation's own.
         auto_answer: True when phones that are set so shall answer by themselves.
         ring_seconds: how long a phone, or a group in all, may ring.
+        headers: further headers of every INVITE.
     """
 
     shown: str | None
     foreign: bool
     auto_answer: bool
     ring_seconds: float
+    headers: Headers = ()
 
 
 class PartyMaker:
@@ -154,6 +157,7 @@ class PartyMaker:
         if plan is None:
             return NowhereParty(uid, destination.number, NO_SUCH_EXTENSION)
         country = around.organisation.country
+        plan = replace(plan, headers=(*plan.headers, *side.headers))
         return PhoneParty(uid, plan, side.ring_seconds, country=country, contest=self._contest)
 
     def extension(self, destination: ExtensionDestination, uid: str) -> Party:

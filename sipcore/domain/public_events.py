@@ -309,6 +309,7 @@ def _request(record: CallRecord) -> dict[str, object]:
         "set_cid": record.set_cid,
         "direction": record.direction,
         "batch_id": record.batch_id,
+        "reference": record.reference,
     }
 
 

@@ -66,6 +66,7 @@ class CallRecord:
             `sipcore.domain.call_recording.RecordingState`, after it one of `sipcore.domain.recording.RecordingEnd`. It
             is no part of the record: records that differ in it alone are the same.
         batch_id: id of the request for many numbers that it is a part of, or None.
+        reference: the client's own name for it, or None.
         direction: `outbound`, or `inbound` when a trunk or phone called us.
         attempt: which attempt the call is, or None. It is stored beside the record and not read with it.
         node: id of the node that carries the call, or None: the database knows.
@@ -88,6 +89,7 @@ class CallRecord:
     recording_state: str | None = field(default=None, compare=False)
     batch_id: str | None = None
     direction: str = "outbound"
+    reference: str | None = None
     attempt: Attempt | None = field(default=None, compare=False)
     node: str | None = field(default=None, compare=False)
 
@@ -114,6 +116,7 @@ class RecordFilter:
         since: accepted at or after this time (aware).
         until: accepted before this time (aware).
         batch: id of the batch that it is a part of.
+        reference: the client's own name for the call.
     """
 
     uid: str | None = None
@@ -122,6 +125,7 @@ class RecordFilter:
     since: datetime | None = None
     until: datetime | None = None
     batch: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from sipcore.domain.parties import PartyMaker, Side, Surroundings
 from sipcore.domain.party import Party
 from sipcore.domain.prompts import Prompt
 from sipcore.domain.recording_policy import Owner, owner_of
+from sipcore.domain.role import Role
 from sipcore.service.calls import DialRequest
 from sipcore.service.group_order import GroupOrder
 
@@ -76,13 +77,25 @@ class Admission:
         Raises:
             ParameterError, NotAllowedError: it cannot be made; the error names the parameter.
         """
+        options = request.options
+        options.check(self._settings.max_call_seconds)
         first, second, shown = destinations(request, organisation, self._numbers)
         uid1, uid2 = request.uids or (new_uid(), new_uid())
         around = self._around(organisation, directory)
         side1 = Side(
-            shown.leg1, foreign=request.set_cid is None, auto_answer=True, ring_seconds=float(request.ring_seconds)
+            shown.leg1,
+            foreign=request.set_cid is None,
+            auto_answer=True,
+            ring_seconds=float(request.ring_seconds),
+            headers=options.leg1.headers,
         )
-        side2 = Side(shown.leg2, foreign=False, auto_answer=False, ring_seconds=self._settings.ring_seconds)
+        side2 = Side(
+            shown.leg2,
+            foreign=False,
+            auto_answer=False,
+            ring_seconds=self._settings.ring_seconds,
+            headers=options.leg2.headers,
+        )
         return Call(
             CallTerms(
                 id=new_uid(),
@@ -93,8 +106,10 @@ class Admission:
                 set_cid=request.set_cid,
                 accepted_at=datetime.now(UTC),
                 country=organisation.country,
-                max_seconds=self._settings.max_call_seconds,
+                max_seconds=float(options.max_seconds or self._settings.max_call_seconds),
                 prompts=organisation.prompts,
+                digits={Role.FIRST: options.leg1.digits, Role.SECOND: options.leg2.digits},
+                reference=options.reference,
                 batch_id=request.batch_id,
                 attempt=request.attempt,
             ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sipcore.domain.attempt import Attempt
+from sipcore.domain.call_options import CallOptions
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import Directory
 from sipcore.domain.record import CallRecord
@@ -28,6 +29,7 @@ class DialRequest:
         uids: UniqueIDs that both parties were given already, or None.
         attempt: which attempt of something that is dialled at its time it is, or None. It is written with the call's
             record, before anything is dialled.
+        options: what is wanted beside the numbers.
     """
 
     organisation: str
@@ -39,6 +41,7 @@ class DialRequest:
     batch_id: str | None = None
     uids: tuple[str, str] | None = None
     attempt: Attempt | None = None
+    options: CallOptions = field(default_factory=CallOptions)
 
 
 @dataclass(frozen=True, slots=True)

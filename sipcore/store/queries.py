@@ -161,6 +161,8 @@ def _conditions(
         conditions.append(calls.c.disposition == wanted.disposition)
     if wanted.batch is not None:
         conditions.append(calls.c.batch_id == wanted.batch)
+    if wanted.reference is not None:
+        conditions.append(calls.c.reference == wanted.reference)
     if wanted.since is not None:
         conditions.append(accepted_at >= wanted.since)
     if wanted.until is not None:
@@ -205,8 +207,8 @@ def _newest_of_number(
         newest([of_ours, calls.c.dial2 == number], calls, calls.c.accepted_at, calls.c.id),
         newest(
             [legs.c.organisation == organisation, legs.c.number == number],
-            # The call itself is needed for its disposition and batch alone.
-            legs if wanted.disposition is None and wanted.batch is None else legs.join(calls),
+            # The call itself is needed for its disposition, batch and reference alone.
+            legs if (wanted.disposition, wanted.batch, wanted.reference) == (None, None, None) else legs.join(calls),
             legs.c.accepted_at,
             legs.c.call_id,
         ),

@@ -101,6 +101,7 @@ calls = sa.Table(
     sa.Column("batch_id", sa.String(32)),
     sa.Column("direction", sa.String(8), nullable=False, server_default="outbound"),
     sa.Column("node", sa.String(32)),
+    sa.Column("reference", sa.String(128)),
     # Each ends with the order of pages: one is read from the end of an index, however many records there are.
     sa.Index(None, "organisation", "accepted_at", "id"),
     sa.Index(None, "organisation", "dial1", "accepted_at", "id"),
@@ -116,6 +117,16 @@ sa.Index(
     calls.c.id,
     sqlite_where=calls.c.batch_id.is_not(None),
     postgresql_where=calls.c.batch_id.is_not(None),
+)
+
+sa.Index(
+    "ix_calls_reference",
+    calls.c.organisation,
+    calls.c.reference,
+    calls.c.accepted_at,
+    calls.c.id,
+    sqlite_where=calls.c.reference.is_not(None),
+    postgresql_where=calls.c.reference.is_not(None),
 )
 
 sa.Index(

@@ -49,6 +49,7 @@ async def test_a_record_has_the_fields_of_the_contract_and_times_in_utc(site):
         "id": "r1", "user": "alice", "dial1": "101", "dial2": "+12025550123", "set_cid": None,
         "accepted_at": "2026-03-01T06:00:00.123Z", "joined_at": None, "ended_at": "2026-03-01T06:00:09.123Z",
         "disposition": "busy", "ended_by": "dial2", "recording_id": None, "recording_state": None, "batch_id": None,
+        "reference": None,
         "direction": "outbound",
     }  # fmt: skip
     assert legs[0]["answered_at"] == "2026-03-01T06:00:00.123Z"

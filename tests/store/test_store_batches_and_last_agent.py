@@ -100,3 +100,11 @@ class TestTheCallsOfABatch:
             cursor = page.next
         assert found == list(reversed(ours))
         assert cursor is None
+
+
+async def test_a_call_is_found_by_the_clients_own_name_for_it(store) -> None:
+    ours = call(reference="order 7")
+    for record in (ours, call(reference="order 8"), call(), call(organisation="other", reference="order 7")):
+        await store.complete(record)
+    assert (await store.find("acme", RecordFilter(reference="order 7"))).items == (ours,)
+    assert (await store.find("acme", RecordFilter(reference="order 7", number=CUSTOMER))).items == (ours,)

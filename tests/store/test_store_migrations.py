@@ -195,6 +195,7 @@ def test_the_schema_is_one_for_postgresql_too():
             ],
         ),
         (RecordFilter(batch="b"), ["ix_calls_batch_id (organisation=? AND batch_id=?"]),
+        (RecordFilter(reference="r"), ["ix_calls_reference (organisation=? AND reference=?"]),
     ],
 )
 @pytest.mark.parametrize("after", [None, PagePosition(datetime(2025, 1, 1, tzinfo=UTC), "0" * 32)])

@@ -10,8 +10,8 @@ from test_parties import ACME, CUSTOMER, UID, kinds, maker, party_of, placed
 
 from sipcore.domain.causes import NO_SUCH_EXTENSION, Outcome
 from sipcore.domain.commands import Command, HangUpLeg, PlaceLeg
-from sipcore.domain.directory import Extension, HuntStrategy, Organisation, RingGroup, SipAddress, SipHost
-from sipcore.domain.events import LegEnded
+from sipcore.domain.directory import Extension, HuntStrategy, Organisation, Queue, RingGroup, SipAddress, SipHost
+from sipcore.domain.events import AgentsOffered, LegEnded
 from sipcore.domain.identity import AUTO_ANSWER
 from sipcore.domain.parties import MAX_DEPTH
 from sipcore.domain.party import NewsKind, Party
@@ -135,3 +135,14 @@ def test_phones_that_are_set_so_are_asked_to_answer_by_themselves_on_leg_1_only(
     organisation = replace(organisation, extensions={**PHONES, "101": replace(PHONES["101"], auto_answer=True)})
     rung = places(party_of("600", organisation, auto_answer=asked).start(0))
     assert [leg.plan.headers for leg in rung] == [headers, ()]
+
+
+def test_headers_of_a_leg_are_on_the_invite_of_every_phone_that_is_rung_for_it() -> None:
+    wanted = (("X-Order", "7"),)
+    organisation = acme(RingGroup("600", ("101", "601")), RingGroup("601", ("102",)))
+    organisation = replace(organisation, queues={"700": Queue("700", ("103",))})
+    rung = places(party_of("600", organisation, headers=wanted).start(0))
+    assert [(leg.plan.user, leg.plan.headers) for leg in rung] == [("101", wanted), ("102", wanted)]
+    queue = party_of("700", organisation, headers=wanted)
+    queue.start(0, "caller")
+    assert [leg.plan.headers for leg in places(queue.feed(AgentsOffered(UID, ("103",)), 1))] == [wanted]
