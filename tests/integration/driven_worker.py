@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,8 +132,10 @@ class DrivenWorker(Peer):
         ]
 
     def _read(self) -> None:
-        while datagram := self._channel.recv(wire.MAX_DATAGRAM):
-            message = wire.decode(datagram)
-            with self._changed:
-                self.said.append(message)
-                self._changed.notify_all()
+        # A worker that was told to retire twice leaves the second message unread.
+        with suppress(ConnectionResetError):
+            while datagram := self._channel.recv(wire.MAX_DATAGRAM):
+                message = wire.decode(datagram)
+                with self._changed:
+                    self.said.append(message)
+                    self._changed.notify_all()

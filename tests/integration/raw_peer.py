@@ -13,13 +13,17 @@ PATIENCE = 15.0
 
 
 class RawPeer:
-    """A UDP socket that speaks as much SIP as a test needs; a context manager."""
+    """A UDP socket that speaks as much SIP as a test needs, with whoever is at `server`; a context manager.
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    `host` and `port` are what it says of itself.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", server: str = "127.0.0.1") -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
         self._socket.settimeout(PATIENCE)
         self.host = host
+        self.server = server
         self.port: int = self._socket.getsockname()[1]
 
     def __enter__(self) -> Self:
@@ -29,8 +33,8 @@ class RawPeer:
         self._socket.close()
 
     def send(self, text: str, port: int) -> None:
-        """Send a message to a port of 127.0.0.1."""
-        self._socket.sendto(text.encode(), ("127.0.0.1", port))
+        """Send a message to a port of the server."""
+        self._socket.sendto(text.encode(), (self.server, port))
 
     def receive(self, beginning: str, call_id: str = "") -> str:
         """Return the next message that begins so, of that call when one is given; others are passed over."""
@@ -62,7 +66,7 @@ class RawPeer:
         """Send a request; return its Call-ID."""
         call_id = call_id or secrets.token_hex(8)
         self.send(
-            f"{method} sip:{user}@127.0.0.1 SIP/2.0\r\n"
+            f"{method} sip:{user}@{self.server} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {self.host}:{self.port};rport;branch=z9hG4bK{branch or secrets.token_hex(6)}\r\n"
             f"From: {sender};tag=peer\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n"
             f"Contact: <sip:peer@{self.host}:{self.port}>\r\nMax-Forwards: 70\r\n{more}"
@@ -73,8 +77,8 @@ class RawPeer:
 
     def respond(self, request: str, code: int, port: int, sdp: str = "") -> None:
         """Answer a request."""
-        vias = re.findall(r"^Via:.*\r\n", request, re.MULTILINE | re.IGNORECASE)
-        kept = "".join([*vias, *(f"{name}: {header(request, name)}\r\n" for name in ("From", "Call-ID", "CSeq"))])
+        path = re.findall(r"^(?:Via|Record-Route):.*\r\n", request, re.MULTILINE | re.IGNORECASE)
+        kept = "".join([*path, *(f"{name}: {header(request, name)}\r\n" for name in ("From", "Call-ID", "CSeq"))])
         to = header(request, "To")
         tagged = to if "tag=" in to or code == 100 else f"{to};tag=peer"
         self.send(

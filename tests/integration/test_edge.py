@@ -1,24 +1,34 @@
-"""The edge in front of two nodes: phones that register, calls both ways through it, and a node that dies."""
+"""The edge in front of two nodes, run on what `click2call edge` wrote: who gets in, calls both ways, a node that dies.
+
+Everybody has a loopback address of its own, as the edge knows nodes and trunks by theirs.
+"""
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
+import socket
+import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Literal, Self
 
 import pytest
-from server import Server
+from raw_peer import RawPeer, header, offer
+from server import CLICK2CALL, Server
 from testbed.edge import Edge
 from testbed.kamailio import Kamailio
 from testbed.phone import Phone, PhoneCall
-from testbed.process import TestbedError, free_port
+from testbed.process import TestbedError, find_program, free_port, wait_until
 
-EDGE, TRUNK, PHONES, ELSEWHERE = "127.0.0.20", "127.0.0.23", "127.0.0.24", "127.0.0.25"
+EDGE, TRUNK, DESK, OUTSIDE, ELSEWHERE, FULL = (f"127.0.0.{last}" for last in (20, 23, 24, 25, 26, 27))
 NODES = ("127.0.0.21", "127.0.0.22")
-STRANGER = "127.0.0.26"
+BEHIND_NAT = "10.9.9.9"
 CUSTOMER = "+13125550142"
 TO_EXTENSION = "+12025550100"
 TONES = {"acme-101": 500.0, "acme-102": 700.0, CUSTOMER: 900.0}
@@ -52,37 +62,41 @@ class Site:
     """The edge, the nodes behind it, the trunk, two phones of the organisation, and the customer's."""
 
     edge: Edge
-    nodes: tuple[Server, Server]
+    nodes: tuple[Server, ...]
     trunk: Kamailio
     agent: Phone
     colleague: Phone
     customer: Phone
+    full: RawPeer
 
-    def call_in(self, number: str = TO_EXTENSION) -> PhoneCall:
-        """Let the customer call a number through trunk and edge."""
-        return self.customer.call(f"sip:{number}@{self.trunk.address}")
+    @property
+    def phones(self) -> tuple[Phone, Phone, Phone]:
+        return self.agent, self.colleague, self.customer
+
+    def call_in(self, user: str = TO_EXTENSION) -> PhoneCall:
+        """Let the customer call a number, or another user of the trunk's, through trunk and edge."""
+        return self.customer.call(f"sip:{user}@{self.trunk.address}")
+
+    def hear_each_other(self, one: Phone, other: Phone) -> None:
+        one.wait_heard(TONES[other.extension])
+        other.wait_heard(TONES[one.extension])
 
 
-def phone(site_edge: Edge, user: str, host: str = PHONES, secret: str = SECRET) -> Phone:
+def phone_of(edge: Edge, user: str, host: str = DESK, transport: Literal["udp", "tcp"] = "udp") -> Phone:
     """Make a phone that registers at the edge."""
-    return Phone(
-        user,
-        host=host,
-        tone_hz=TONES.get(user, 0.0),
-        registrar=site_edge.uri,
-        password=secret,
-        port=free_port("udp", host),
-    )
+    registrar, tone = f"{edge.uri};transport={transport}", TONES.get(user, 0.0)
+    return Phone(user, host=host, transport=transport, tone_hz=tone, registrar=registrar, password=SECRET)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ExitStack() as stack:
         nodes = tuple(Server(tmp_path_factory.mktemp("node"), "", address=address, sip_ports=4) for address in NODES)
+        full = stack.enter_context(RawPeer(FULL, EDGE))
         edge_port, trunk_port = free_port("tcp", EDGE), free_port("tcp", TRUNK)
         tables = TABLES.format(
             edge=f"{EDGE}:{edge_port}",
-            nodes='", "'.join(node.workers for node in nodes),
+            nodes='", "'.join([*(node.workers for node in nodes), f"{full.host}:{full.port}"]),
             trunk=f"{TRUNK}:{trunk_port}",
             secret=SECRET,
             number=TO_EXTENSION,
@@ -90,7 +104,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for node in nodes:
             node.write(tables)
         customer = stack.enter_context(
-            Phone(CUSTOMER, host=ELSEWHERE, tone_hz=TONES[CUSTOMER], username="customer", password="customerpass")
+            Phone(CUSTOMER, host=OUTSIDE, tone_hz=TONES[CUSTOMER], username="customer", password="customerpass")
         )
         hops = {"+1202": f"{EDGE}:{edge_port}", "+1312": f"{customer.host}:{customer.port}"}
         users = {"trunkuser": "trunkpass", "customer": "customerpass"}
@@ -98,49 +112,260 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         edge = stack.enter_context(Edge(nodes[0].config, host=EDGE, port=edge_port))
         for node in nodes:
             stack.enter_context(node)
-        phones = [stack.enter_context(phone(edge, user)) for user in ("acme-101", "acme-102")]
+        agent, colleague = (stack.enter_context(phone_of(edge, user)) for user in ("acme-101", "acme-102"))
         for address in NODES:
             edge.wait_active(address)
-        yield Site(edge, nodes, trunk, *phones, customer)
+        yield Site(edge, nodes, trunk, agent, colleague, customer, full)
 
 
 @pytest.fixture(autouse=True)
 def _hung_up(site: Site) -> Iterator[None]:
     yield
-    for each in (site.customer, site.agent, site.colleague):
+    for phone in site.phones:
         # By now the other's BYE may have ended it.
         with contextlib.suppress(TestbedError):
-            each.hang_up()
-        for call in each.calls():
-            each.wait_for("ended", call=call.number)
+            phone.hang_up()
+        for call in phone.calls():
+            phone.wait_for("ended", call=call.number)
+        phone.behave("answer")
 
 
-def test_a_click_joins_two_phones_where_they_registered(site: Site) -> None:
-    answer = site.nodes[0].dial("101", "102").json()
-    assert answer["status"] == "ok"
-    site.agent.wait_heard(TONES["acme-102"])
-    site.colleague.wait_heard(TONES["acme-101"])
-    site.colleague.hang_up()
-    record = site.nodes[0].wait_record(answer["dial1"])
-    assert (record["disposition"], record["ended_by"]) == ("answered", "dial2")
+def test_the_printed_configuration_is_one_that_kamailio_takes(site: Site) -> None:
+    printed = subprocess.run(
+        [CLICK2CALL, "edge", "--config", str(site.nodes[0].config)], capture_output=True, text=True, check=True
+    ).stdout
+    written = site.edge.log.with_name("kamailio.cfg").read_text()
+    assert re.sub(r"sqlite:///.*edge\.db", "", printed) == re.sub(r"sqlite:///.*edge\.db", "", written)
+    checked = subprocess.run(
+        [find_program("kamailio"), "-c", "-f", "/dev/stdin"], input=printed, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
 
 
-def test_a_click_reaches_the_trunk(site: Site) -> None:
-    answer = site.nodes[1].dial("101", CUSTOMER).json()
-    assert answer["status"] == "ok"
-    site.agent.wait_heard(TONES[CUSTOMER])
-    site.customer.wait_heard(TONES["acme-101"])
-    site.customer.hang_up()
-    assert site.nodes[1].wait_record(answer["dial1"])["ended_by"] == "dial2"
+class TestCalls:
+    def test_a_click_joins_two_phones_where_they_registered(self, site: Site) -> None:
+        answer = site.nodes[0].dial("101", "102").json()
+        assert answer["status"] == "ok"
+        site.hear_each_other(site.agent, site.colleague)
+        assert f"From: <sip:102@{EDGE}>" in site.agent.calls()[-1].invite
+        site.colleague.hang_up()
+        record = site.nodes[0].wait_record(answer["dial1"])
+        assert (record["disposition"], record["ended_by"]) == ("answered", "dial2")
+
+    def test_a_click_reaches_the_outside_through_the_trunk(self, site: Site) -> None:
+        answer = site.nodes[1].dial("101", CUSTOMER).json()
+        assert answer["status"] == "ok"
+        site.hear_each_other(site.agent, site.customer)
+        site.customer.hang_up()
+        record = site.nodes[1].wait_record(answer["dial1"])
+        assert (record["disposition"], record["ended_by"]) == ("answered", "dial2")
+
+    def test_a_call_from_the_trunk_reaches_a_node_and_rings_the_extension(self, site: Site) -> None:
+        site.call_in()
+        site.hear_each_other(site.agent, site.customer)
+        site.agent.hang_up()
+        record = newest_record(site)
+        assert (record["direction"], record["user"], record["dial1"]) == ("inbound", "main", CUSTOMER)
+
+    def test_the_edge_registers_at_the_trunk_and_its_calls_there_are_for_whom_to_names(self, site: Site) -> None:
+        site.trunk.wait_registered("trunkuser", 15.0)
+        assert site.trunk.contacts("trunkuser") == [f"sip:main@{site.edge.address}"]
+        call = site.call_in("trunkuser")
+        # To names the account, which is nobody's number.
+        assert site.customer.wait_for("ended", call=call.number)["code"] == 404
+
+    def test_a_phone_calls_what_a_number_means_in_its_organisation(self, site: Site) -> None:
+        site.agent.call(f"sip:102@{site.edge.address}")
+        site.hear_each_other(site.agent, site.colleague)
+        assert f"From: <sip:101@{EDGE}>" in site.colleague.calls()[-1].invite
+        site.colleague.hang_up()
+        site.agent.call(f"sip:{CUSTOMER}@{site.edge.address}")
+        site.hear_each_other(site.agent, site.customer)
+        assert f"From: <sip:{TO_EXTENSION}@" in site.customer.calls()[-1].invite
 
 
-def test_call_in(site: Site) -> None:
-    call = site.call_in()
-    site.agent.wait_heard(TONES[CUSTOMER])
-    site.customer.wait_heard(TONES["acme-101"], call=call.number)
+def newest_record(site: Site) -> dict[str, object]:
+    """Return the newest record of the nodes once it is complete."""
+
+    def finished() -> dict[str, object] | None:
+        newest = [records[0] for node in site.nodes if (records := node.records())]
+        newest.sort(key=lambda record: record["accepted_at"])
+        return newest[-1] if newest and newest[-1]["ended_at"] else None
+
+    return wait_until(finished, 10.0, "no finished record")
 
 
-def test_phone_calls(site: Site) -> None:
-    call = site.agent.call(f"sip:102@{site.edge.address}")
-    site.colleague.wait_heard(TONES["acme-101"])
-    site.agent.wait_heard(TONES["acme-102"], call=call.number)
+class TestRegistration:
+    def test_an_extension_that_is_not_registered_is_not_connected(self, site: Site) -> None:
+        answer = site.nodes[0].dial("103", "102").json()
+        assert (answer["status"], answer["reason"]) == ("Fail", "Not connected")
+
+    def test_a_phone_that_registers_elsewhere_is_called_there_alone(self, site: Site) -> None:
+        with phone_of(site.edge, "acme-103") as before, phone_of(site.edge, "acme-103", OUTSIDE, "tcp") as now:
+            before.behave("ring")
+            assert site.nodes[0].dial("103", "102").json()["status"] == "ok"
+            now.wait_heard(TONES["acme-102"])
+            assert not before.calls()
+
+    def test_a_wrong_secret_is_refused_and_after_some_more_not_looked_at(self, site: Site) -> None:
+        with RawPeer(ELSEWHERE, EDGE) as peer:
+            codes = [register(peer, site.edge.port, "acme-103", "a-wrong-one") for _ in range(6)]
+            assert codes == [401] * 5 + [403]
+            assert register(peer, site.edge.port, "acme-103", SECRET) == 403
+            assert register(peer, site.edge.port, "acme-102", "a-wrong-one") == 401
+        assert not site.edge.registered("acme-103")
+
+    def test_nobody_registers_as_somebody_else(self, site: Site) -> None:
+        with RawPeer(OUTSIDE, EDGE) as peer:
+            assert register(peer, site.edge.port, "acme-103", SECRET, address_of_record="acme-101") == 401
+
+    def test_a_phone_behind_a_nat_is_called_where_its_packets_come_from(self, site: Site) -> None:
+        with RawPeer(OUTSIDE, EDGE) as peer, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp:
+            rtp.bind((OUTSIDE, 0))
+            rtp.settimeout(5.0)
+            peer.host, peer.port = BEHIND_NAT, 5060
+            assert register(peer, site.edge.port, "acme-103", SECRET) == 200
+            pending = site.nodes[0].dial("103", "102", Response=None, showUID=None)
+            assert pending.status == 200
+            invite = peer.receive("INVITE")
+            sdp = offer(rtp.getsockname()[1]).replace("127.0.0.1", BEHIND_NAT)
+            peer.respond(invite, 200, site.edge.port, sdp)
+            assert header(peer.receive("ACK"), "Call-ID") == header(invite, "Call-ID")
+            assert rtp.recvfrom(2000)[1][0] in NODES
+            site.colleague.wait_for("answered", call=site.colleague.calls()[-1].number)
+            site.colleague.hang_up()
+            peer.respond(peer.receive("BYE"), 200, site.edge.port)
+            assert register(peer, site.edge.port, "acme-103", SECRET, expires=0) == 200
+
+    def test_another_secret_counts_at_once_and_bindings_outlive_a_restart(self, site: Site) -> None:
+        text = site.nodes[0].config.read_text()
+        with RawPeer(OUTSIDE, EDGE) as peer:
+            try:
+                site.nodes[0].config.write_text(text.replace(f'103.secret = "{SECRET}"', '103.secret = "another-one"'))
+                site.edge.generate()
+                assert register(peer, site.edge.port, "acme-103", SECRET) == 401
+                assert register(peer, site.edge.port, "acme-103", "another-one") == 200
+            finally:
+                site.nodes[0].config.write_text(text)
+            site.edge.restart()
+            assert len(site.edge.contacts("acme-103")) == 1
+            for user in ("acme-101", "acme-102"):
+                assert site.edge.registered(user)
+            assert register(peer, site.edge.port, "acme-103", SECRET, expires=0) == 200
+        for address in NODES:
+            site.edge.wait_active(address)
+
+
+def register(
+    peer: RawPeer, port: int, user: str, secret: str, *, address_of_record: str = "", expires: int = 300
+) -> int:
+    """Register with a digest (RFC 2617 section 3.2.2, without qop); return the final status."""
+    own = f"<sip:{address_of_record or user}@{EDGE}>"
+    challenged = peer.request("REGISTER", port, user="x", sender=own, to=own)
+    challenge = header(peer.receive("SIP/2.0 401", challenged), "WWW-Authenticate")
+    realm, nonce = (re.search(rf'{name}="([^"]*)"', challenge)[1] for name in ("realm", "nonce"))  # type: ignore[index]
+    uri = f"sip:{EDGE}"
+    ha1, ha2 = (md5(text) for text in (f"{user}:{realm}:{secret}", f"REGISTER:{uri}"))
+    answer = (
+        f'username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", response="{md5(f"{ha1}:{nonce}:{ha2}")}"'
+    )
+    more = f"Authorization: Digest {answer}\r\nExpires: {expires}\r\n"
+    return peer.final(peer.request("REGISTER", port, user="x", sender=own, to=own, more=more, cseq=2))
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class TestStrangers:
+    def test_an_invite_without_credentials_reaches_nobody(self, site: Site) -> None:
+        records = [node.records() for node in site.nodes]
+        with RawPeer(ELSEWHERE, EDGE) as peer:
+            for user in (TO_EXTENSION, "acme-101", "102"):
+                forged = "X-Click2Call-Origin: extension=acme-101\r\n"
+                call_id = peer.request("INVITE", site.edge.port, user=user, more=forged, sdp=offer(peer.port))
+                assert peer.final(call_id) == 407
+        assert [node.records() for node in site.nodes] == records
+
+    def test_a_request_of_no_dialog_reaches_no_trunk(self, site: Site) -> None:
+        before = len(site.customer.calls())
+        with RawPeer(ELSEWHERE, EDGE) as peer:
+            forged = (
+                f"INVITE sip:{CUSTOMER}@{site.trunk.address} SIP/2.0\r\n"
+                f"Via: SIP/2.0/UDP {peer.host}:{peer.port};branch=z9hG4bKforged\r\n"
+                f"Route: <sip:{site.edge.address};lr>\r\nFrom: <sip:101@{EDGE}>;tag=a\r\nTo: <sip:102@{EDGE}>;tag=b\r\n"
+                f"Call-ID: forged\r\nCSeq: 1 INVITE\r\nContact: <sip:{peer.host}:{peer.port}>\r\nMax-Forwards: 70\r\n"
+                "Content-Length: 0\r\n\r\n"
+            )
+            peer.send(forged, site.edge.port)
+            assert peer.final("forged") == 403
+        assert len(site.customer.calls()) == before
+
+
+class FullWorker:
+    """Answers pings, and every call with 503; a context manager.
+
+    Args:
+        peer: where it is.
+
+    Attributes:
+        refused: how many calls.
+    """
+
+    def __init__(self, peer: RawPeer) -> None:
+        self._peer = peer
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self.refused = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            # A ping comes every second.
+            request = self._peer.receive("")
+            port = int(header(request, "Via").partition(";")[0].rpartition(":")[2])
+            if request.startswith("OPTIONS"):
+                self._peer.respond(request, 200, port)
+            elif request.startswith("INVITE"):
+                self.refused += 1
+                self._peer.respond(request, 503, port)
+
+
+class TestNodes:
+    def test_a_call_that_a_full_worker_refuses_goes_on_to_another(self, site: Site) -> None:
+        with FullWorker(site.full) as full:
+            site.edge.wait_active(FULL)
+            # They take their turns.
+            while not full.refused:
+                call = site.call_in()
+                site.customer.wait_for("answered", call=call.number)
+                site.customer.hang_up(call.number)
+                site.agent.wait_for("ended", call=site.agent.calls()[-1].number)
+        site.edge.wait_active(FULL, active=False)
+
+    def test_a_node_that_dies_takes_only_its_own_calls_with_it(self, site: Site) -> None:
+        dying, surviving = site.nodes
+        assert surviving.dial("101", "102").json()["status"] == "ok"
+        site.hear_each_other(site.agent, site.colleague)
+        going_on = site.agent.calls()[-1].number
+        with phone_of(site.edge, "acme-103") as third:
+            assert dying.dial("103", CUSTOMER).json()["status"] == "ok"
+            third.wait_heard(TONES[CUSTOMER])
+            dying.kill()
+            third.wait_for("ended", call=third.calls()[-1].number)
+            site.customer.wait_for("ended", call=site.customer.calls()[-1].number)
+            # The edge may not know yet: whoever calls now is passed on.
+            for _ in range(2):
+                call = site.call_in()
+                site.customer.wait_for("answered", call=call.number)
+            site.edge.wait_active(NODES[0], active=False)
+            assert site.edge.active(NODES[1])
+            site.colleague.send_digits("7")
+            site.agent.wait_digits("7", call=going_on)

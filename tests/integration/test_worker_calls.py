@@ -393,3 +393,14 @@ def test_a_refusal_that_comes_first_after_the_hang_up_ends_the_leg(worker: Drive
     peer.respond(invite, 486, worker.port)
     assert (worker.end_of(leg).sip_code, worker.end_of(leg).ended_by) == (486, "local")
     assert worker.of_leg(leg) == ["LegPlaced", "LegEnded"]
+
+
+def test_a_worker_that_ends_sends_callers_elsewhere() -> None:
+    with DrivenWorker() as worker, RawPeer() as peer:
+        worker.allow_incoming(MAY_COME)
+        waiting = peer.request("INVITE", worker.port, sdp=offer(peer.port + 1))
+        worker.wait(wire.LegOffered, leg=waiting)
+        worker.send(wire.Retire())
+        assert peer.final(waiting) == 503
+        # It stays for the acknowledgement, which does not come.
+        assert peer.final(peer.request("INVITE", worker.port, sdp=offer(peer.port + 1))) == 503

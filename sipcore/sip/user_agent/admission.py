@@ -51,6 +51,11 @@ class Admission:
         self._ended: deque[float] = deque()
         library.answer_invites(self._refusal)
 
+    def close(self) -> None:
+        """Let nothing in any more, links included."""
+        self.legs = 0
+        self.links.clear()
+
     def note_incoming(self, call_id: int, *, link: bool) -> None:
         """Count the call that was let in just now, by the library's number of it, for as long as it occupies a slot."""
         self._streams[call_id] = self._offered

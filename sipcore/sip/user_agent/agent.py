@@ -207,8 +207,14 @@ class UserAgent:
             self._accounts.forget_replaced()
 
     def hang_up_all(self) -> None:
-        """Release every leg and every registration."""
+        """Release every leg and every registration, and let nothing in any more.
+
+        Whoever called and was not answered yet is told that it may try elsewhere: an edge then tries another node.
+        """
+        self._admission.close()
         for leg in list(self._legs.values()):
+            if isinstance(leg, IncomingLeg):
+                self._refuse(leg, _SERVICE_UNAVAILABLE)
             self._hang_up(leg)
         self._accounts.unregister_all()
 
