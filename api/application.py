@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tornado.httputil import HTTPServerRequest
@@ -11,13 +11,16 @@ from tornado.web import Application
 
 from api.access_log import log_request
 from api.handlers.base import NotFoundHandler
-from api.handlers.batches import BatchesHandler, BatchHandler
 from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
-from api.handlers.events import HEARTBEAT_SECONDS, EventSocketHandler, EventStreamHandler, EventStreams
+from api.handlers.events import HEARTBEAT_SECONDS, EventStreams
 from api.handlers.health import HealthHandler, ReadinessHandler
-from api.handlers.queues import QueueAgentHandler, QueueHandler, QueuesHandler
-from api.handlers.recordings import CallRecordingHandler, RecordingHandler
-from api.handlers.records import LiveRecord, RecordHandler, RecordsHandler
+from api.handlers.operation import DescriptionHandler, NoResourceHandler, OperationHandler
+from api.openapi import describe
+from api.operations import Operation, by_pattern
+from api.resources.batches import BatchesResource
+from api.resources.calls import CallsResource, LiveRecord, LiveRecords
+from api.resources.described import described_operations
+from api.resources.queues import QueuesResource
 from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
@@ -65,6 +68,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
     live_record: LiveRecord = lambda _organisation, _id: None,
+    live_records: LiveRecords = lambda _organisation: (),
     access_log: bool = True,
 ) -> Application:
     """Build the HTTP API.
@@ -81,31 +85,28 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         trunk_states: tells how each trunk's registration stands.
         live_record: finds a call in progress by organisation and record id or UniqueID, so that its record shows
             the steps that the database does not have yet.
+        live_records: finds all calls in progress of an organisation.
         access_log: whether each request gets a line in the log.
     """
-    live_calls = {"calls": calls, "authenticator": authenticator}
-    dialup = {**live_calls, "batches": batches}
-    records = {"authenticator": authenticator, "store": store, "live_record": live_record}
-    of_events = {"authenticator": authenticator, "streams": streams}
-    of_batches = {"authenticator": authenticator, "batches": batches}
-    of_queues = {"authenticator": authenticator, "queues": queues}
-    of_recordings = {"authenticator": authenticator, "recordings": recordings}
+    dialup = {"calls": calls, "batches": batches, "authenticator": authenticator}
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
+    operations = [
+        *CallsResource(calls, store, live_record, live_records).operations(),
+        *BatchesResource(batches).operations(),
+        *QueuesResource(queues).operations(),
+        *described_operations(
+            records={"authenticator": authenticator, "store": store, "live_record": live_record},
+            recordings={"authenticator": authenticator, "recordings": recordings},
+            events={"authenticator": authenticator, "streams": streams},
+        ),
+    ]
     return Application(
         [
             Rule(PathMatchesWithBody(_DIALUP), DialupBodyHandler, dialup),
             Rule(PathMatches(_DIALUP), DialupHandler, dialup),
-            Rule(PathMatches(r"/api/v1/records"), RecordsHandler, records),
-            Rule(PathMatches(r"/api/v1/records/([^/]+)"), RecordHandler, records),
-            Rule(PathMatches(r"/api/v1/batches"), BatchesHandler, of_batches),
-            Rule(PathMatches(r"/api/v1/batches/([^/]+)"), BatchHandler, of_batches),
-            Rule(PathMatches(r"/api/v1/queues"), QueuesHandler, of_queues),
-            Rule(PathMatches(r"/api/v1/queues/([^/]+)"), QueueHandler, of_queues),
-            Rule(PathMatches(r"/api/v1/queues/([^/]+)/agents/([^/]+)/(pause|resume)"), QueueAgentHandler, of_queues),
-            Rule(PathMatches(r"/api/v1/recordings/([^/]+)"), RecordingHandler, of_recordings),
-            Rule(PathMatches(r"/api/v1/calls/([^/]+)/recording/(pause|resume|stop)"), CallRecordingHandler, live_calls),
-            Rule(PathMatches(r"/api/v1/events"), EventStreamHandler, of_events),
-            Rule(PathMatches(r"/api/v1/events/ws"), EventSocketHandler, of_events),
+            *(_rule(pattern, ways, authenticator) for pattern, ways in by_pattern(operations).items()),
+            Rule(PathMatches(r"/api/v1/openapi\.json"), DescriptionHandler, {"document": describe(operations)}),
+            Rule(PathMatches(r"/api/v1(?:/.*)?"), NoResourceHandler),
             Rule(PathMatches(r"/healthz"), HealthHandler),
             Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),
         ],
@@ -114,3 +115,11 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         websocket_ping_interval=HEARTBEAT_SECONDS,
         websocket_max_message_size=_LONGEST_SOCKET_MESSAGE,
     )
+
+
+def _rule(pattern: str, ways: Mapping[str, Operation], authenticator: Authenticator) -> Rule:
+    """Make the route of all operations of one path: they have one handler, their own or the common one."""
+    handler = next(iter(ways.values())).handler
+    if handler is None:
+        handler = (OperationHandler, {"authenticator": authenticator, "operations": ways})
+    return Rule(PathMatches(pattern), handler[0], dict(handler[1]))

@@ -221,6 +221,7 @@ class _Server:
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
             live_record=engine.live_record,
+            live_records=engine.live_records,
             access_log=self._settings.server.access_log,
         )
 

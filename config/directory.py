@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from config.edge.settings import EdgeSettings
+from config.logins import UserSettings
 from config.model import (
     AppSettings,
     ExtensionSettings,
@@ -18,7 +19,6 @@ from config.model import (
     RingGroupSettings,
     Settings,
     TrunkSettings,
-    UserSettings,
 )
 from config.origin import AudioSource
 from config.values import is_e164
@@ -99,7 +99,7 @@ def _organisation(name: str, org: OrganisationSettings, audio: AudioSource, edge
         caller_ids=org.caller_ids,
         ident=_plain(org.ident),
         users={user_name: _user(user_name, user) for user_name, user in org.users.items()},
-        api_keys={key_name: ApiKey(key_name, api_key.digest) for key_name, api_key in org.api_keys.items()},
+        api_keys={key_name: ApiKey(key_name, key.digest, key.scopes) for key_name, key in org.api_keys.items()},
         extensions={
             **_at_the_pbx(org),
             **{number: _extension(name, number, extension, edge) for number, extension in org.extensions.items()},
@@ -198,7 +198,7 @@ def _webhook(name: str, webhook: WebhookSettings) -> Webhook:
 
 
 def _user(name: str, user: UserSettings) -> User:
-    return User(name, password=_plain(user.password), password_hash=_plain(user.password_hash))
+    return User(name, _plain(user.password), _plain(user.password_hash), user.scopes)
 
 
 def _extension(organisation: str, number: str, extension: ExtensionSettings, edge: EdgeSettings | None) -> Extension:

@@ -6,7 +6,6 @@ says about another table (references, loops) is checked by `config.references`. 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,8 +13,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from config.edge.settings import EdgeSettings
+from config.logins import ApiKeySettings, UserSettings
 from config.recording import RecordingSettings
-from config.secret import BearerKey, Database, KeyHash, PasswordHash, PhoneSecret, Secret
+from config.secret import Database, PhoneSecret, Secret
 from config.table import Table
 from config.values import (
     E164,
@@ -157,39 +157,6 @@ class TrunkSettings(Table):
         if self.username is None and self.registrar is not None:
             raise refused("expected `username` beside `registrar`: it is the name that is registered")
         return self
-
-
-class UserSettings(Table):
-    """`[orgs.ORG.users.NAME]`."""
-
-    password: Secret | None = None
-    password_hash: PasswordHash | None = None
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        if (self.password is None) == (self.password_hash is None):
-            raise refused("expected exactly one of `password` and `password_hash`")
-        return self
-
-
-class ApiKeySettings(Table):
-    """`[orgs.ORG.api_keys.NAME]`."""
-
-    key: BearerKey | None = None
-    key_hash: KeyHash | None = None
-
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        if (self.key is None) == (self.key_hash is None):
-            raise refused("expected exactly one of `key` and `key_hash`")
-        return self
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the key, 64 lower-case hex digits."""
-        if self.key is not None:
-            return hashlib.sha256(self.key.get_secret_value().encode()).hexdigest()
-        return self.key_hash.get_secret_value().partition(":")[2].lower() if self.key_hash else ""
 
 
 class ExtensionSettings(Table):

@@ -20,6 +20,7 @@ from api.handlers.base import Handler, phrase
 from api.parameters import DialupParameters, Format, Pair, answer_format, read_parameters
 from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render, result_fields
 from sipcore.domain.causes import FAIL_REASONS, Disposition
+from sipcore.domain.directory import Scope
 from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
 from sipcore.service.authentication import Authenticator, Caller
 from sipcore.service.batches import Batches, BatchRequest
@@ -78,6 +79,7 @@ class DialupHandler(Handler):
         try:
             parameters = self._read(body)
             self.caller = await self._identify(parameters)
+            self.caller.need(Scope.CALL)
             accepted = await self._accept(parameters, self.caller)
         except Click2CallError as error:
             if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:

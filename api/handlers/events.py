@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from api.credentials import identify, read_authorization
 from api.handlers.resource import ResourceHandler
+from sipcore.domain.directory import Scope
 from sipcore.domain.errors import Click2CallError, EventsGoneError, ParameterError
 from sipcore.domain.public_events import EventType, StoredEvent, read_id, written_id
 from sipcore.service.authentication import Authenticator
@@ -64,9 +64,7 @@ class FollowingHandler(ResourceHandler):
     async def admit(self) -> bool:
         """Find out who asks and what for; False: the request is answered with an error."""
         try:
-            login = read_authorization(self.request.headers.get("Authorization"))
-            self.caller = await identify(self._authenticator, login)
-            self._organisation = self.caller.organisation
+            self._organisation = (await self.authenticate(Scope.READ)).organisation
             self._place = self._asked_place()
             self._types = _asked_types(self.get_query_argument("types", None))
         except Click2CallError as error:

@@ -9,13 +9,10 @@ from typing import BinaryIO, ClassVar
 import structlog
 from tornado.iostream import StreamClosedError
 
-from api.handlers.records import record_as_json
 from api.handlers.resource import ResourceHandler
 from api.ranges import RangeNotSatisfiableError, wanted_range
-from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.recording import Recording, RecordingFormat
 from sipcore.service.authentication import Authenticator
-from sipcore.service.calls import Calls
 from sipcore.service.recording_archive import RecordingArchive
 
 _log = structlog.get_logger("http")
@@ -97,24 +94,3 @@ class RecordingHandler(ResourceHandler):
             except StreamClosedError:
                 return  # whoever listened has heard enough
         self.finish()
-
-
-class CallRecordingHandler(ResourceHandler):
-    """Pauses, resumes or stops the recording of a call in progress; doing it again changes nothing."""
-
-    allowed: ClassVar[tuple[str, ...]] = ("POST",)
-
-    def initialize(self, authenticator: Authenticator, calls: Calls) -> None:
-        """Take over what the routes give to every request."""
-        self._authenticator = authenticator
-        self._calls = calls
-
-    async def post(self, *_path: str) -> None:
-        """Do it, and answer."""
-        await self.respond()
-
-    async def answer(self, organisation: str) -> object:
-        """Return the call's record, or None when the organisation has no call of this id in progress."""
-        call_id, action = self.path_args
-        record = self._calls.change_recording(organisation, call_id, RecordingAction(action))
-        return None if record is None else record_as_json(record)

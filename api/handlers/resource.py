@@ -10,8 +10,14 @@ from tornado.web import HTTPError
 
 from api.credentials import CHALLENGE, identify, read_authorization
 from api.handlers.base import Handler, phrase
+from sipcore.domain.directory import Scope
 from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
-from sipcore.service.authentication import Authenticator
+from sipcore.service.authentication import Authenticator, Caller
+
+
+def scope_of(method: str | None) -> Scope:
+    """Tell what credentials must be good for, where an operation says nothing else: what reads, reads."""
+    return Scope.READ if method in {"GET", "HEAD"} else Scope.CALL
 
 
 class ResourceHandler(Handler):
@@ -42,9 +48,8 @@ class ResourceHandler(Handler):
     async def respond(self) -> None:
         """Find out who asks, then answer."""
         try:
-            login = read_authorization(self.request.headers.get("Authorization"))
-            self.caller = await identify(self._authenticator, login)
-            found = await self.answer(self.caller.organisation)
+            caller = await self.authenticate(scope_of(self.request.method))
+            found = await self.answer(caller.organisation)
         except Click2CallError as error:
             if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
@@ -54,6 +59,22 @@ class ResourceHandler(Handler):
             self.refuse_unknown()
         else:
             await self.show(found)
+
+    async def authenticate(self, scope: Scope | None) -> Caller:
+        """Find out who asks, and return them.
+
+        Args:
+            scope: what the credentials must be good for; None: anything.
+
+        Raises:
+            AuthenticationError, LimitReachedError: as `identify`.
+            MissingScopeError: the credentials are right, and not good for it.
+        """
+        login = read_authorization(self.request.headers.get("Authorization"))
+        self.caller = caller = await identify(self._authenticator, login)
+        if scope is not None:
+            caller.need(scope)
+        return caller
 
     async def show(self, found: Any) -> None:
         """Write what was found, as JSON."""

@@ -80,6 +80,17 @@ class Trunk:
         return self.outbound_proxy or self.proxy
 
 
+class Scope(StrEnum):
+    """What credentials are good for: to place calls and change what is under way, to read, to give keys to others."""
+
+    CALL = "call"
+    READ = "read"
+    ADMIN = "admin"
+
+
+USUAL_SCOPES = frozenset({Scope.CALL, Scope.READ})
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Somebody who may place calls: exactly one of `password` and `password_hash` (argon2) is set."""
@@ -87,6 +98,7 @@ class User:
     name: str
     password: str | None = field(default=None, repr=False)
     password_hash: str | None = field(default=None, repr=False)
+    scopes: frozenset[Scope] = USUAL_SCOPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ class ApiKey:
 
     name: str
     digest: str = field(repr=False)
+    scopes: frozenset[Scope] = USUAL_SCOPES
 
 
 @dataclass(frozen=True, slots=True)

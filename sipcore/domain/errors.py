@@ -57,6 +57,21 @@ class AuthenticationError(Click2CallError):
     http_status = 401
 
 
+class MissingScopeError(Click2CallError):
+    """The credentials are right, and not good for this (HTTP 403).
+
+    Args:
+        scope: which one they lack.
+    """
+
+    error_id = "missing_scope"
+    http_status = 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"these credentials lack the scope {scope}")
+        self.scope = scope
+
+
 class LimitReachedError(Click2CallError):
     """The organisation is over one of its limits (HTTP 429).
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from sipcore.domain.directory import Directory, User
-from sipcore.domain.errors import AuthenticationError, LimitReachedError
+from sipcore.domain.directory import USUAL_SCOPES, Directory, Scope, User
+from sipcore.domain.errors import AuthenticationError, LimitReachedError, MissingScopeError
 from sipcore.service.calls import LiveDirectory
 
 CACHE_SECONDS = 60.0
@@ -41,10 +41,21 @@ class Caller:
     Attributes:
         organisation: name of the organisation.
         user: name of the user, or of the API key.
+        scopes: what the credentials are good for.
     """
 
     organisation: str
     user: str
+    scopes: frozenset[Scope] = USUAL_SCOPES
+
+    def need(self, scope: Scope) -> None:
+        """Check that the credentials are good for something.
+
+        Raises:
+            MissingScopeError: they are not.
+        """
+        if scope not in self.scopes:
+            raise MissingScopeError(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,7 @@ class Authenticator:
         if entry is None:
             await self._verify(self._dummy_hash, password)
             raise AuthenticationError(_REFUSED)
-        caller = Caller(organisation, user)
+        caller = Caller(organisation, user, entry.scopes)
         if entry.password_hash is not None:
             await self._check_hash(caller, entry.password_hash, password)
         elif entry.password is None or not hmac.compare_digest(entry.password.encode(), password.encode()):
@@ -113,7 +124,7 @@ class Authenticator:
         directory = self._directory.current
         if self._keys_of is not directory:
             self._keys = {
-                entry.digest.lower(): Caller(organisation.name, entry.name)
+                entry.digest.lower(): Caller(organisation.name, entry.name, entry.scopes)
                 for organisation in directory.organisations.values()
                 for entry in organisation.api_keys.values()
             }

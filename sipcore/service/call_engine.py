@@ -183,6 +183,11 @@ class CallEngine:
             return None
         return live.record()
 
+    def live_records(self, organisation: str) -> list[CallRecord]:
+        """Read the records of an organisation's calls in progress, newest first."""
+        mine = [live for live in self._calls.values() if live.call.terms.organisation == organisation]
+        return [live.record() for live in reversed(mine)]
+
     async def _accept(self, call: Call, slots: CallSlots, count_out: Callable[[], None]) -> LiveCall:
         """Write the first row of a call's record, then let it begin.
 

@@ -75,8 +75,12 @@ class ScriptedCalls:
         return AcceptedCall(f"r{number}", *(request.uids or ("uid-1", "uid-2")), first_stage, over)
 
     def hang_up(self, organisation: str, call_id: str, by: str = "request") -> bool:
+        if int(call_id[1:]) > len(self.first_stages):
+            return False
         self.hung_up.append((organisation, call_id, by))
-        self.first_stages[int(call_id[1:]) - 1].set_result("Unreachable")
+        first_stage = self.first_stages[int(call_id[1:]) - 1]
+        if not first_stage.done():
+            first_stage.set_result("Unreachable")
         return True
 
     def change_recording(self, organisation: str, call_id: str, action: RecordingAction) -> CallRecord | None:
@@ -269,6 +273,9 @@ async def site(directory: Directory, tmp_path: Path):
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
             live_record=lambda organisation, key: site.live.get((organisation, key)),
+            live_records=lambda organisation: [
+                record for (mine, _), record in site.live.items() if mine == organisation
+            ],
         )
         server = HTTPServer(application, **SERVER_OPTIONS)
         sockets = bind_sockets(0, "127.0.0.1")

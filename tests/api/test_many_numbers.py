@@ -254,4 +254,4 @@ async def test_pages_of_batches_have_a_cursor(site):
 @pytest.mark.parametrize("path", ["", f"/{'0' * 32}"])
 async def test_nobody_reads_batches_without_credentials(site, path):
     assert (await site.fetch(f"/api/v1/batches{path}")).code == 401
-    assert (await site.fetch(f"/api/v1/batches{path}", method="POST", body="")).code == 405
+    assert (await site.fetch(f"/api/v1/batches{path}", method="PUT", body="")).code == 405

@@ -1,0 +1,125 @@
+"""`/api/v1/calls`: placing calls, and those in progress."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from api.handlers.records import record_as_json
+from api.models import CallPage, NewCall, PlacedCall, Record
+from api.operations import Asked, Operation
+from sipcore.domain.call_recording import RecordingAction
+from sipcore.domain.causes import FAIL_REASONS, Disposition
+from sipcore.domain.directory import Scope
+from sipcore.domain.record import CallRecord
+from sipcore.service.calls import Calls, DialRequest
+from sipcore.service.store import RecordStore
+
+ANSWER_MARGIN_SECONDS: Final = 2.0
+"""How much longer than destination 1 may ring an answer may be waited for."""
+
+LiveRecord = Callable[[str, str], CallRecord | None]
+LiveRecords = Callable[[str], Sequence[CallRecord]]
+"""From an organisation's name to its calls in progress, newest first."""
+
+
+class CallsResource:
+    """Calls in progress.
+
+    Args:
+        calls: places and ends them.
+        store: has those that are over.
+        live_record: finds a call in progress by organisation and id or UniqueID.
+        live_records: finds all of an organisation.
+    """
+
+    def __init__(self, calls: Calls, store: RecordStore, live_record: LiveRecord, live_records: LiveRecords) -> None:
+        self._calls = calls
+        self._store = store
+        self._live_record = live_record
+        self._live_records = live_records
+
+    def operations(self) -> list[Operation]:
+        """Return what can be done."""
+        return [
+            Operation(
+                name="placeCall", method="POST", path="/api/v1/calls", tag="calls", scope=Scope.CALL,
+                summary="Ring dial1, on its answer dial2, and join their audio",
+                body=NewCall, answer=PlacedCall, status=http.HTTPStatus.CREATED,
+                problems=frozenset({429, 503}), act=self.place,
+            ),
+            Operation(
+                name="listCalls", method="GET", path="/api/v1/calls", tag="calls", scope=Scope.READ,
+                summary="The calls in progress, newest first", answer=CallPage, act=self.list,
+            ),
+            Operation(
+                name="getCall", method="GET", path="/api/v1/calls/{id}", tag="calls", scope=Scope.READ,
+                summary="A call, in progress or over", answer=Record, problems=frozenset({503}), act=self.get,
+            ),
+            Operation(
+                name="hangUpCall", method="DELETE", path="/api/v1/calls/{id}", tag="calls", scope=Scope.CALL,
+                summary="Hang a call up; one that is over stays as it is",
+                answer=Record, problems=frozenset({503}), act=self.hang_up,
+            ),
+            *(
+                Operation(
+                    name=f"{action}Recording", method="POST", path=f"/api/v1/calls/{{id}}/recording/{action}",
+                    tag="calls", scope=Scope.CALL, summary=f"{action.capitalize()} the recording of a call in progress",
+                    answer=Record, problems=frozenset({409}), act=self._changes_recording(action),
+                )
+                for action in RecordingAction
+            ),
+        ]  # fmt: skip
+
+    async def place(self, asked: Asked[None, NewCall]) -> object:
+        """Place a call; wait for destination 1 when that is asked for."""
+        body = asked.body
+        accepted = await self._calls.dial(
+            DialRequest(
+                organisation=asked.organisation,
+                user=asked.caller.user,
+                dial1=body.dial1,
+                dial2=body.dial2,
+                set_cid=body.set_cid,
+                ring_seconds=body.ring_seconds,
+            )
+        )
+        if body.wait:
+            # asyncio.wait leaves the future alone when the time is over: the call goes on.
+            await asyncio.wait({accepted.first_stage}, timeout=body.ring_seconds + ANSWER_MARGIN_SECONDS)
+        first_stage: dict[str, str | None] = {"status": "pending", "reason": None}
+        if accepted.first_stage.done():
+            reason = accepted.first_stage.result()
+            first_stage = {"status": "ok" if reason is None else "Fail", "reason": reason}
+        elif body.wait:
+            first_stage = {"status": "Fail", "reason": FAIL_REASONS[Disposition.NO_ANSWER]}
+        record = await self._record(asked.organisation, accepted.id)
+        return None if record is None else {**record, "first_stage": first_stage}
+
+    async def list(self, asked: Asked[None, None]) -> object:
+        """Return those in progress."""
+        return {"items": [record_as_json(record) for record in self._live_records(asked.organisation)]}
+
+    async def get(self, asked: Asked[None, None]) -> object:
+        """Return one, whether it is over or not."""
+        return await self._record(asked.organisation, asked.path["id"])
+
+    async def hang_up(self, asked: Asked[None, None]) -> object:
+        """End one, and tell how it stands."""
+        self._calls.hang_up(asked.organisation, asked.path["id"])
+        return await self._record(asked.organisation, asked.path["id"])
+
+    def _changes_recording(self, action: RecordingAction) -> Callable[[Asked[None, None]], Awaitable[object]]:
+        async def change(asked: Asked[None, None]) -> object:
+            record = self._calls.change_recording(asked.organisation, asked.path["id"], action)
+            return None if record is None else record_as_json(record)
+
+        return change
+
+    async def _record(self, organisation: str, call_id: str) -> dict[str, object] | None:
+        live = self._live_record(organisation, call_id)
+        # The lookup of calls in progress takes UniqueIDs too; this path is for ids alone.
+        found = live if live is not None and live.id == call_id else await self._store.get(organisation, call_id)
+        return None if found is None else record_as_json(found)

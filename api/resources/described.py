@@ -1,0 +1,81 @@
+"""Operations that give something else than JSON as a whole, and so have handlers of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from api.handlers.events import EventSocketHandler, EventStreamHandler
+from api.handlers.recordings import RecordingHandler
+from api.handlers.records import RecordHandler, RecordsHandler
+from api.models import Cursor, Query, Record, RecordPage, Time, Token
+from api.operations import Operation
+from sipcore.domain.causes import Disposition
+from sipcore.domain.directory import Scope
+
+_AUDIO = ("audio/wav", "audio/flac", "audio/ogg")
+
+
+class RecordQuery(Query):
+    """Which records."""
+
+    uid: Annotated[Token | None, Field(description="UniqueID of a leg")] = None
+    number: Annotated[Token | None, Field(description="dial1 or dial2 as given, or a leg's as dialled")] = None
+    disposition: Disposition | None = None
+    batch: Token | None = None
+    since: Annotated[Time | None, Field(description="accepted then or later")] = None
+    until: Annotated[Time | None, Field(description="accepted before")] = None
+    cursor: Cursor = None
+
+
+class EventQuery(Query):
+    """Which events."""
+
+    after: Annotated[str | None, Field(description="id of the last event that is known")] = None
+    types: Annotated[str | None, Field(description="some types, separated by commas; without it all")] = None
+
+
+def described_operations(
+    records: Mapping[str, Any], recordings: Mapping[str, Any], events: Mapping[str, Any]
+) -> list[Operation]:
+    """Return them.
+
+    Args:
+        records: arguments of its handlers.
+        recordings: arguments of its handlers.
+        events: arguments of its handlers.
+    """
+    return [
+        Operation(
+            name="listRecords", method="GET", path="/api/v1/records", tag="records", scope=Scope.READ,
+            summary="The records of calls, newest first, a page at a time", query=RecordQuery, answer=RecordPage,
+            problems=frozenset({503}), handler=(RecordsHandler, records),
+        ),
+        Operation(
+            name="getRecord", method="GET", path="/api/v1/records/{id}", tag="records", scope=Scope.READ,
+            summary="The record of a call", answer=Record,
+            problems=frozenset({503}), handler=(RecordHandler, records),
+        ),
+        Operation(
+            name="getRecording", method="GET", path="/api/v1/recordings/{id}", tag="recordings", scope=Scope.READ,
+            summary="The audio of a recording, or the part of it that a Range header asks for", media=_AUDIO,
+            problems=frozenset({409, 416, 503}), handler=(RecordingHandler, recordings),
+        ),
+        Operation(
+            name="deleteRecording", method="DELETE", path="/api/v1/recordings/{id}", tag="recordings",
+            scope=Scope.CALL, summary="Delete the audio of a recording", status=204,
+            problems=frozenset({409, 503}), handler=(RecordingHandler, recordings),
+        ),
+        Operation(
+            name="followEvents", method="GET", path="/api/v1/events", tag="events", scope=Scope.READ,
+            summary="Events as they happen (server-sent events)", query=EventQuery, media=("text/event-stream",),
+            problems=frozenset({410, 503}), handler=(EventStreamHandler, events),
+        ),
+        Operation(
+            name="followEventsOverWebSocket", method="GET", path="/api/v1/events/ws", tag="events", scope=Scope.READ,
+            summary="Events as they happen (WebSocket)", query=EventQuery, status=101,
+            problems=frozenset({410, 426, 503}), handler=(EventSocketHandler, events),
+        ),
+    ]  # fmt: skip
