@@ -16,6 +16,7 @@ import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from fleet import run_fleet
 from testbed.kamailio import Kamailio
 from testbed.phone import Phone
 from testbed.phone import main as phone_main
@@ -174,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     starting.add_argument("--foreground", action="store_true", help="run in this terminal until Ctrl-C")
     commands.add_parser("show", help="show what runs: ports, processes, registrations")
     commands.add_parser("stop", help="end everything that start started")
+    commands.add_parser("fleet", help="run a trunk, an edge, two nodes and phones in this terminal until Ctrl-C")
     commands.add_parser("list", help="list the scenarios")
     one = commands.add_parser("sipp", help="run one scenario in this terminal")
     one.add_argument("name", help="see list; or the path of a SIPp XML file")
@@ -201,6 +203,8 @@ def main() -> None:
                 show(directory)
             case "stop":
                 stop(directory)
+            case "fleet":
+                run_fleet(directory / "fleet")
             case "list":
                 list_scenarios()
             case "sipp":

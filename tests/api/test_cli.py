@@ -245,3 +245,22 @@ def test_serve_that_cannot_start_says_so_in_one_line(composition_root):
     result = run("serve", "--config", "some.toml")
     assert result.exit_code == 2
     assert result.stderr == "click2call: cannot listen on 127.0.0.1:8080: address already in use\n"
+
+
+class TestEdge:
+    def test_writes_into_a_folder_what_it_would_print(self, tmp_path):
+        settings = tmp_path / "site.toml"
+        settings.write_text('[edge]\naddress = "sip:192.0.2.5"\nnodes = ["192.0.2.11:15060-15099"]\n')
+        printed = run("edge", "--config", str(settings))
+        assert printed.exit_code == 0
+        assert printed.stdout.startswith("#!KAMAILIO\n")
+        written = run("edge", "--config", str(settings), "--output", str(tmp_path / "edge"))
+        assert written.stdout == f"ok: kamailio.cfg and edge.db are in {tmp_path / 'edge'}\n"
+        assert sorted(path.name for path in (tmp_path / "edge").iterdir()) == ["edge.db", "kamailio.cfg"]
+
+    def test_of_a_site_without_one_says_so(self, tmp_path):
+        settings = tmp_path / "site.toml"
+        settings.write_text("[orgs.acme]\n")
+        result = run("edge", "--config", str(settings))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == f"{settings}: edge: expected this table, got nothing\n"

@@ -259,15 +259,17 @@ class TestRegistration:
 def register(
     peer: RawPeer, port: int, user: str, secret: str, *, address_of_record: str = "", expires: int = 300
 ) -> int:
-    """Register with a digest (RFC 2617 section 3.2.2, without qop); return the final status."""
+    """Register with a digest (RFC 2617 section 3.2.2); return the final status."""
     own = f"<sip:{address_of_record or user}@{EDGE}>"
     challenged = peer.request("REGISTER", port, user="x", sender=own, to=own)
     challenge = header(peer.receive("SIP/2.0 401", challenged), "WWW-Authenticate")
     realm, nonce = (re.search(rf'{name}="([^"]*)"', challenge)[1] for name in ("realm", "nonce"))  # type: ignore[index]
     uri = f"sip:{EDGE}"
     ha1, ha2 = (md5(text) for text in (f"{user}:{realm}:{secret}", f"REGISTER:{uri}"))
+    response = md5(f"{ha1}:{nonce}:00000001:mine:auth:{ha2}")
     answer = (
-        f'username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", response="{md5(f"{ha1}:{nonce}:{ha2}")}"'
+        f'username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", response="{response}"'
+        ', qop=auth, nc=00000001, cnonce="mine"'
     )
     more = f"Authorization: Digest {answer}\r\nExpires: {expires}\r\n"
     return peer.final(peer.request("REGISTER", port, user="x", sender=own, to=own, more=more, cseq=2))
