@@ -111,6 +111,7 @@ class Record(Model):
     recording_id: str | None
     recording_state: str | None
     batch_id: str | None
+    reference: str | None = Field(description="what the request called it")
     direction: Literal["outbound", "inbound"]
     legs: list[Leg]
 
