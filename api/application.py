@@ -25,6 +25,7 @@ from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.calls import Calls
+from sipcore.service.ladders import LadderStore
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
 from sipcore.service.store import RecordStore
@@ -61,6 +62,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     calls: Calls,
     batches: Batches,
     store: RecordStore,
+    ladders: LadderStore,
     queues: QueueBoard,
     recordings: RecordingArchive,
     streams: EventStreams,
@@ -77,6 +79,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         calls: places calls.
         batches: dials many numbers.
         store: keeps records.
+        ladders: keeps the SIP messages of their legs.
         queues: where callers wait for agents.
         recordings: what was recorded.
         streams: those who follow the events.
@@ -90,12 +93,14 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     """
     dialup = {"calls": calls, "batches": batches, "authenticator": authenticator}
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
+    of_records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     operations = [
         *CallsResource(calls, store, live_record, live_records).operations(),
         *BatchesResource(batches).operations(),
         *QueuesResource(queues).operations(),
         *described_operations(
-            records={"authenticator": authenticator, "store": store, "live_record": live_record},
+            records=of_records,
+            ladders={**of_records, "ladders": ladders},
             recordings={"authenticator": authenticator, "recordings": recordings},
             events={"authenticator": authenticator, "streams": streams},
         ),

@@ -37,6 +37,7 @@ from sipcore.service.batches import Batches
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.eventing import Eventing
+from sipcore.service.ladders import LadderExpiry
 from sipcore.service.nodes import Nodes
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.recorder import Recorder
@@ -172,6 +173,8 @@ class _Server:
         await engine.queues.start()
         recordings.start()
         engine.start()
+        ladders = LadderExpiry(store.ladders, kept_days=self._settings.storage.ladder_days)
+        ladders.start()
         application = self._application(engine, batches, store, recordings, streams, pool)
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
@@ -196,6 +199,7 @@ class _Server:
         await batches.finish()
         await recorder.stop()
         await recordings.stop()
+        await ladders.stop()
         await events.stop()
         await nodes.stop()
         streams.end()
@@ -214,6 +218,7 @@ class _Server:
             calls=engine,
             batches=batches,
             store=store,
+            ladders=store.ladders,
             queues=engine.queues,
             recordings=recordings,
             streams=streams,

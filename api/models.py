@@ -116,6 +116,32 @@ class Record(Model):
     legs: list[Leg]
 
 
+class SipMessage(Model):
+    """One SIP message; one that was sent again is another one."""
+
+    at: Time
+    direction: Literal["sent", "received"]
+    method: str = Field(description="of a request, or of the request that a response answers")
+    code: int | None = Field(description="status of a response")
+    cseq: int
+
+
+class LegMessages(Model):
+    """The SIP messages of one leg."""
+
+    uid: str
+    number: str
+    party: str
+    messages: list[SipMessage]
+
+
+class Ladder(Model):
+    """The SIP messages of a call's legs."""
+
+    record_id: str
+    legs: list[LegMessages]
+
+
 class RecordPage(Model):
     """Records, newest first."""
 

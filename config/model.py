@@ -90,6 +90,7 @@ class StorageSettings(Table):
     recordings: Folder = Path("var/recordings")
     spool: Folder = Path("var/spool")
     event_days: int = Field(default=7, ge=1, le=3650)
+    ladder_days: int = Field(default=7, ge=1, le=3650)
 
 
 class LogSettings(Table):

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.handlers.events import EventSocketHandler, EventStreamHandler
+from api.handlers.ladders import LadderHandler
 from api.handlers.recordings import RecordingHandler
 from api.handlers.records import RecordHandler, RecordsHandler
-from api.models import Cursor, Query, Record, RecordPage, Time, Token
+from api.models import Cursor, Ladder, Query, Record, RecordPage, Time, Token
 from api.operations import Operation
 from sipcore.domain.causes import Disposition
 from sipcore.domain.directory import Scope
@@ -38,12 +39,13 @@ class EventQuery(Query):
 
 
 def described_operations(
-    records: Mapping[str, Any], recordings: Mapping[str, Any], events: Mapping[str, Any]
+    records: Mapping[str, Any], ladders: Mapping[str, Any], recordings: Mapping[str, Any], events: Mapping[str, Any]
 ) -> list[Operation]:
     """Return them.
 
     Args:
         records: arguments of its handlers.
+        ladders: arguments of its handlers.
         recordings: arguments of its handlers.
         events: arguments of its handlers.
     """
@@ -57,6 +59,16 @@ def described_operations(
             name="getRecord", method="GET", path="/api/v1/records/{id}", tag="records", scope=Scope.READ,
             summary="The record of a call", answer=Record,
             problems=frozenset({503}), handler=(RecordHandler, records),
+        ),
+        Operation(
+            name="getLadder", method="GET", path="/api/v1/records/{id}/ladder", tag="records", scope=Scope.READ,
+            summary="The SIP messages of a call's legs; drawn in text when that is what is accepted", answer=Ladder,
+            media=("text/plain",), problems=frozenset({503}), handler=(LadderHandler, ladders),
+        ),
+        Operation(
+            name="drawLadder", method="GET", path="/api/v1/records/{id}/ladder.txt", tag="records", scope=Scope.READ,
+            summary="The SIP messages of a call's legs, drawn in text", media=("text/plain",),
+            problems=frozenset({503}), handler=(LadderHandler, {**ladders, "drawn": True}),
         ),
         Operation(
             name="getRecording", method="GET", path="/api/v1/recordings/{id}", tag="recordings", scope=Scope.READ,

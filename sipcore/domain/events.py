@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sipcore.domain.ladder import Rung
 from sipcore.domain.quality import LegQuality
 from sipcore.domain.slots import Slots
 
@@ -140,6 +141,18 @@ class JoinFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesSeen:
+    """SIP messages of the leg went to and fro; all of them are told before its `LegEnded`.
+
+    Attributes:
+        rungs: their times are the machine's monotonic clock.
+    """
+
+    leg: str
+    rungs: tuple[Rung, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybackFinished:
     """The files of a `PlayAudio` have been played to their end. One that was stopped does not finish."""
 
@@ -227,5 +240,5 @@ Notice = PlaybackFinished | RecordingFinished | AgentsOffered | QueuePosition | 
 Event = LegEvent | Notice | WorkerLost
 """Everything that a call can be told."""
 
-PortEvent = LegEvent | PlaybackFinished | RecordingFinished | WorkerLost
+PortEvent = LegEvent | PlaybackFinished | RecordingFinished | MessagesSeen | WorkerLost
 """Everything that the SIP port reports."""

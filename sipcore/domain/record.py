@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sipcore.domain.attempt import Attempt
 from sipcore.domain.causes import WORKER_DIED, Disposition
+from sipcore.domain.ladder import LegLadder
 from sipcore.domain.quality import LegQuality
 
 
@@ -70,6 +71,8 @@ class CallRecord:
         direction: `outbound`, or `inbound` when a trunk or phone called us.
         attempt: which attempt the call is, or None. It is stored beside the record and not read with it.
         node: id of the node that carries the call, or None: the database knows.
+        ladder: the SIP messages of its legs, in the record that is written at the call's end alone. They are stored
+            beside the record, not as long as it, and not read with it.
         legs: those of dial1, then those of dial2; one each, or one for every phone that was rung.
     """
 
@@ -92,6 +95,7 @@ class CallRecord:
     reference: str | None = None
     attempt: Attempt | None = field(default=None, compare=False)
     node: str | None = field(default=None, compare=False)
+    ladder: tuple[LegLadder, ...] = field(default=(), compare=False)
 
 
 def interrupted(record: CallRecord, now: datetime, ended_by: str) -> CallRecord:

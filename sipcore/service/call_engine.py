@@ -34,7 +34,7 @@ from sipcore.domain.errors import (
     StoreInDoubtError,
     StoreUnavailableError,
 )
-from sipcore.domain.events import DigitPressed, LegArrived, LegEnded, PortEvent, WorkerLost
+from sipcore.domain.events import DigitPressed, LegArrived, LegEnded, MessagesSeen, PortEvent, WorkerLost
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord, interrupted
 from sipcore.domain.slots import Slots
@@ -181,7 +181,7 @@ class CallEngine:
         live = self._calls.get(key) or self._by_leg.get(key)
         if live is None or live.call.terms.organisation != organisation:
             return None
-        return live.record()
+        return live.with_ladder(live.record())
 
     def live_records(self, organisation: str) -> list[CallRecord]:
         """Read the records of an organisation's calls in progress, newest first."""
@@ -255,6 +255,9 @@ class CallEngine:
                 self._arriving[leg].append(event)
         hit = {id(live): live for live in (self._by_leg.get(leg) for leg in legs) if live is not None}
         for live in hit.values():
+            if isinstance(event, MessagesSeen):
+                live.note(event)
+                continue
             # The log line of a leg's end comes before the call's; any other after the step, as the next INVITE may
             # be part of that and does not wait for a line.
             ends = isinstance(event, LegEnded)
@@ -404,7 +407,7 @@ class CallEngine:
         live.count_out()
         live.slots.release()
         _log.info("call ended", call=terms.id, disposition=record.disposition, ended_by=record.ended_by)
-        self._records.complete(record)
+        self._records.complete(live.with_ladder(record))
         if self._recorder is not None:
             self._recorder.call_ended(terms.id)
         live.over.set_result(None)

@@ -20,6 +20,7 @@ import structlog
 from sipcore.domain.errors import ShuttingDownError, StoreUnavailableError
 from sipcore.domain.public_events import StoredEvent, first_id_at
 from sipcore.service.event_store import EventStore
+from sipcore.service.purging import purge
 
 _log = structlog.get_logger(__name__)
 
@@ -30,8 +31,6 @@ KEPT = 2_000
 GATHER_SECONDS = 0.04
 """After events were passed on, those of this time are passed on together: one write a reader instead of many."""
 RETRY_SECONDS = 1.0
-PURGE_SECONDS = 600.0
-_PURGED_AT_ONCE = 2_000
 _DAY_SECONDS = 86_400.0
 _ID = attrgetter("id")
 
@@ -85,7 +84,7 @@ class EventLog:
         """
         self._last = await self._store.newest()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._read_on()), loop.create_task(self._purge())]
+        self._tasks = [loop.create_task(self._read_on()), loop.create_task(purge(self._purge, "events"))]
 
     async def stop(self) -> None:
         """End every reader's wait."""
@@ -178,12 +177,5 @@ class EventLog:
         for organisation in told:
             self._tails[organisation].wake()
 
-    async def _purge(self) -> None:
-        while True:
-            try:
-                deleted = _PURGED_AT_ONCE
-                while deleted == _PURGED_AT_ONCE:
-                    deleted = await self._store.purge(self.oldest_kept, _PURGED_AT_ONCE)
-            except StoreUnavailableError as error:
-                _log.error("old events not deleted", error=str(error))
-            await asyncio.sleep(PURGE_SECONDS)
+    async def _purge(self, limit: int) -> int:
+        return await self._store.purge(self.oldest_kept, limit)

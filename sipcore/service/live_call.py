@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sipcore.domain.call import Call
 from sipcore.domain.commands import PlaceLeg
-from sipcore.domain.events import LegAnswered, LegEnded, PortEvent, WorkerLost
+from sipcore.domain.events import LegAnswered, LegEnded, MessagesSeen, PortEvent, WorkerLost
+from sipcore.domain.ladder import LegLadder, Rung
 from sipcore.domain.record import CallRecord
 from sipcore.service.call_slots import CallSlots
 from sipcore.service.queue_board import QueueBoard
@@ -45,6 +46,7 @@ class LiveCall:
     _timer: asyncio.TimerHandle | None = None
     _lines: dict[str, str] = field(default_factory=dict)
     _answered: set[str] = field(default_factory=set)
+    _rungs: dict[str, list[Rung]] = field(default_factory=dict)
 
     def at(self, moment: float) -> datetime:
         """Turn a moment of the monotonic clock into UTC; a change of the system's clock moves no record."""
@@ -53,6 +55,15 @@ class LiveCall:
     def record(self) -> CallRecord:
         """Tell what became of it so far."""
         return self.call.record(self.at)
+
+    def note(self, seen: MessagesSeen) -> None:
+        """Keep which messages of a leg went to and fro."""
+        rungs = self._rungs.setdefault(seen.leg, [])
+        rungs += (replace(rung, at=round(rung.at - self.accepted, 6)) for rung in seen.rungs)
+
+    def with_ladder(self, record: CallRecord) -> CallRecord:
+        """Add to its record the messages of its legs so far."""
+        return replace(record, ladder=tuple(LegLadder(leg, tuple(rungs)) for leg, rungs in self._rungs.items()))
 
     def set_timer(self, act: Callable[[LiveCall], None]) -> None:
         """Have the call act at its next deadline, if there is one."""

@@ -39,6 +39,7 @@ from sipcore.domain.events import (
     LegEvent,
     LegPlaced,
     LegRang,
+    MessagesSeen,
     PlaybackFinished,
     RecordingFinished,
     SpeechStarted,
@@ -256,6 +257,7 @@ FromWorker = (
     LegEvent
     | PlaybackFinished
     | RecordingFinished
+    | MessagesSeen
     | WorkerReady
     | WorkerFailed
     | CommandFailed
@@ -270,7 +272,7 @@ _TYPES: tuple[type[Any], ...] = (
     SendDigit, StartRecording, StopRecording, ListenForSpeech, StopListening,
     PlaceLegAt, UseTrunk, Register, DropTrunk, AllowPeers, AllowIncoming, Retire,
     LegPlaced, LegRang, LegEarlyMediaStarted, LegAnswered, LegEnded, DigitPressed,
-    SpeechStarted, SpeechStopped, BeepHeard, PlaybackFinished, RecordingFinished,
+    SpeechStarted, SpeechStopped, BeepHeard, PlaybackFinished, RecordingFinished, MessagesSeen,
     WorkerReady, WorkerFailed, CommandFailed, DialogNoted, LegOffered, RegistrationAnswered,
     ExpectLink, LinkExpected,
 )  # fmt: skip

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from sipcore.domain import public_events
 from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
-from sipcore.store import attempts, outbox, schedule_dialling
+from sipcore.store import attempts, ladders, outbox, schedule_dialling
 from sipcore.store.schema import batches, calls, legs, queue_agents, recordings
+from sipcore.store.upsert import overwriting
 
 CALL_FIELDS = tuple(
-    field.name for field in fields(CallRecord) if field.name not in {"legs", "recording_state", "attempt"}
+    field.name for field in fields(CallRecord) if field.name not in {"legs", "recording_state", "attempt", "ladder"}
 )
 """Fields of a record that are columns of `calls`, by the same names."""
 LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
 """Fields of a leg that are columns of `legs`, by the same names."""
-
-
-def overwriting(table: sa.Table) -> dict[str, sa.Insert]:
-    """Insert a row, or write over the one with the same key; each dialect has an insert of its own that can."""
-
-    def upsert(insert: Callable[[sa.Table], Any]) -> Any:
-        statement = insert(table)
-        written = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-        return statement.on_conflict_do_update(index_elements=[*table.primary_key.columns], set_=written)
-
-    return {"sqlite": upsert(sqlite.insert), "postgresql": upsert(postgresql.insert)}
-
 
 Row = dict[str, Any]
 
@@ -120,6 +108,7 @@ def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     connection.execute(_OVERWRITE_CALLS[connection.dialect.name], _call_rows(records))
     connection.execute(_DELETE_LEGS, [{"of_call": record.id} for record in records])
     _insert_legs(connection, records)
+    ladders.put(connection, records)
 
 
 def settle_attempts(connection: sa.Connection, records: Sequence[CallRecord]) -> None:

@@ -20,6 +20,7 @@ from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database
 from sipcore.store.events import SqlEventStore
 from sipcore.store.failures import DATABASE_FAILURES, unavailable
+from sipcore.store.ladders import SqlLadderStore
 from sipcore.store.nodes import SqlNodeStore
 from sipcore.store.opening import open_database
 from sipcore.store.queries import (
@@ -55,6 +56,7 @@ class SqlRecordStore:
 
     Attributes:
         events: what organisations are told of; that a call was accepted, and that it ended, is stored with its record.
+        ladders: the SIP messages of calls that are over; they are stored with the ends of records.
         nodes: who else uses the database.
         schedules: future calls; what follows an attempt is stored with the end of its call's record.
     """
@@ -63,6 +65,7 @@ class SqlRecordStore:
         self._database = database
         self._writer = Writer(database)
         self.events = SqlEventStore(self._writer, self._read)
+        self.ladders = SqlLadderStore(self._writer, self._read)
         self.nodes = SqlNodeStore(node, self._writer, database.server)
         self.schedules = SqlScheduleStore(self._writer, self._read, self.events)
 

@@ -338,5 +338,16 @@ schedule_watch = sa.Table(
 )
 """One row: when any node last looked for what is due."""
 
+ladders = sa.Table(
+    "ladders",
+    metadata,
+    sa.Column("call_id", sa.ForeignKey(calls.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("organisation", sa.String, nullable=False),
+    sa.Column("ended_at", UtcTime, nullable=False),
+    sa.Column("legs", sa.JSON, nullable=False),
+    sa.Index(None, "ended_at"),
+)
+"""One row per call whose ladder is kept: its `LegLadder`s as `[[uid, [[at, sent, method, code, cseq], ...]], ...]`."""
+
 schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("since", sa.String, nullable=False))
 """One row: the oldest revision of the schema whose programs can work with it as it is now."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from sipcore.store.operations import overwriting
 from sipcore.store.schema import webhook_cursors
+from sipcore.store.upsert import overwriting
 
 _OVERWRITE = overwriting(webhook_cursors)
 

@@ -25,6 +25,7 @@ from sipcore.audio.recordings import RecordingFolder
 from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import Announcement, ApiKey, Directory, HuntStrategy, Organisation, Queue, User
+from sipcore.domain.ladder import LegLadder
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
@@ -92,6 +93,19 @@ class ScriptedCalls:
         return record
 
 
+class MemoryLadders:
+    """Hands out the ladders that a test puts in."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], tuple[LegLadder, ...]] = {}
+
+    async def of(self, organisation: str, record_id: str) -> tuple[LegLadder, ...]:
+        return self.kept.get((organisation, record_id), ())
+
+    async def purge(self, *_: object) -> int:
+        return 0
+
+
 class MemoryStore:
     """Hands out what a test puts in, and remembers what it was asked."""
 
@@ -104,6 +118,7 @@ class MemoryStore:
         self.memories: list[AgentMemory] = []
         self.batches: list[BatchRecord] = []
         self.cursors: list[str | None] = []
+        self.ladders = MemoryLadders()
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         mine = [record for record in self.records if (record.organisation, record.id) == (organisation, record_id)]
@@ -265,6 +280,7 @@ async def site(directory: Directory, tmp_path: Path):
         application = make_application(
             calls=calls,
             store=store,
+            ladders=store.ladders,
             batches=Batches(calls, store, live, PhoneNumberPlan(), queues),
             queues=queues,
             recordings=recordings,

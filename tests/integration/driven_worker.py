@@ -19,7 +19,7 @@ from testbed.process import Peer, PortRange, TestbedError, free_port
 
 from sipcore.domain.commands import HangUpLeg, LegPlan, PlaceLeg
 from sipcore.domain.directory import SipHost
-from sipcore.domain.events import LegAnswered, LegEnded
+from sipcore.domain.events import LegAnswered, LegEnded, MessagesSeen
 from sipcore.sip import wire
 
 MessageT = TypeVar("MessageT")
@@ -118,11 +118,24 @@ class DrivenWorker(Peer):
         with self._changed:
             return self._matching(kind, wanted)
 
+    def ladder(self, leg: str) -> list[str]:
+        """Write the messages of a leg that has ended: `> INVITE 1`, `< 180 INVITE 1`."""
+        self.end_of(leg)
+        rungs = [rung for seen in self.told(MessagesSeen, leg=leg) for rung in seen.rungs]
+        assert rungs == sorted(rungs, key=lambda rung: rung.at)
+        first = rungs[0].cseq
+        return [
+            " ".join(
+                [">" if rung.sent else "<", *([str(rung.code)] * bool(rung.code)), rung.method, str(rung.cseq - first)]
+            )
+            for rung in rungs
+        ]
+
     def of_leg(self, leg: str) -> list[str]:
-        """Name what was said of a leg so far, in order, without the notes for the journal."""
+        """Name what was said of a leg so far, in order, without the notes for the journal and the ladder."""
         with self._changed:
             about = [each for each in self.said if getattr(each, "leg", "") == leg]
-        return [type(each).__name__ for each in about if not isinstance(each, wire.DialogNoted)]
+        return [type(each).__name__ for each in about if not isinstance(each, (wire.DialogNoted, MessagesSeen))]
 
     def _matching(self, kind: type[MessageT], wanted: dict[str, object]) -> list[MessageT]:
         return [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from raw_peer import RawPeer, offer
@@ -30,6 +32,9 @@ contact = "sip:103@127.0.0.1:{scripted}"
 """
 
 
+ALICE = {"Authorization": "Basic " + base64.b64encode(b"alice@acme:s3cret").decode()}
+
+
 @pytest.fixture(scope="module")
 def phones() -> Iterator[tuple[Phone, Phone]]:
     with (
@@ -53,6 +58,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, phones: tuple[Phone, Phone]
         yield running
 
 
+def _step(message: dict[str, Any]) -> str:
+    """Write a message of a ladder in short."""
+    direction = {"sent": ">", "received": "<"}[message["direction"]]
+    return " ".join(filter(None, (direction, str(message["code"] or ""), message["method"])))
+
+
 def test_each_phone_hears_the_other_and_not_itself(server: Server, phones: tuple[Phone, Phone]) -> None:
     first, second = phones
     answer = server.dial("101", "102").json()
@@ -64,6 +75,20 @@ def test_each_phone_hears_the_other_and_not_itself(server: Server, phones: tuple
     record = server.wait_record(answer["dial1"])
     assert record["disposition"] == "answered"
     assert [leg["uid"] for leg in record["legs"]] == [answer["dial1"], answer["dial2"]]
+    path = f"/api/v1/records/{record['id']}/ladder"
+    ladder = server.get(path, ALICE).json()
+    assert ladder["record_id"] == record["id"]
+    steps = [[_step(message) for message in leg["messages"]] for leg in ladder["legs"]]
+    begin = ["> INVITE", "< 100 INVITE", "< 180 INVITE", "< 200 INVITE", "> ACK"]
+    assert steps == [[*begin, "< BYE", "> 200 BYE"], [*begin, "> BYE", "< 200 BYE"]]
+    times = [[message["at"] for message in leg["messages"]] for leg in ladder["legs"]]
+    assert times == [sorted(moments) for moments in times]
+    assert record["accepted_at"] <= times[0][0] <= record["legs"][0]["ringing_at"]
+    drawing = server.get(path + ".txt", ALICE)
+    assert drawing.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert drawing.body == server.get(path, ALICE | {"Accept": "text/plain"}).body
+    assert drawing.body.count("\n") == 14 + 3
+    assert "─ INVITE ─" in drawing.body
 
 
 def test_the_record_tells_how_many_packets_of_a_bad_line_were_lost(

@@ -158,6 +158,7 @@ def test_the_tables_hold_every_field_of_a_record():
         "legs",
         "recording_state",
         "attempt",
+        "ladder",
     }
     assert {column.name for column in recordings.columns} == {field.name for field in fields(Recording)}
     of_the_call = {"call_id", "position", "organisation", "accepted_at"}

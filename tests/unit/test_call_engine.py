@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,8 @@ from sipcore.domain.errors import (
     ShuttingDownError,
     StoreUnavailableError,
 )
-from sipcore.domain.events import LegAnswered, LegEnded, LegRang, WorkerLost
+from sipcore.domain.events import LegAnswered, LegEnded, LegRang, MessagesSeen, WorkerLost
+from sipcore.domain.ladder import Rung
 from sipcore.service.admission import EngineSettings
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import DialRequest, LiveDirectory
@@ -268,6 +270,25 @@ async def test_dial2_rings_no_longer_than_the_settings_say():
         assert site.port.living_legs == [call.uid1]
         record = await site.end(call)
     assert (record.disposition, record.legs[1].disposition) == (Disposition.NO_ANSWER, Disposition.NO_ANSWER)
+
+
+async def test_the_messages_of_its_legs_go_along_with_the_end_of_a_calls_record():
+    async with running() as site:
+        call = await site.settled_dial()
+        now = time.monotonic()
+        invite = Rung(now + 1, sent=True, method="INVITE", code=None, cseq=7)
+        site.port.report(MessagesSeen(call.uid1, (invite,)))
+        site.port.report(MessagesSeen("unknown", (invite,)))
+        site.port.report(MessagesSeen(call.uid1, (replace(invite, at=now + 2, sent=False, code=200),)))
+        await site.port.settled()
+        assert [len(leg.rungs) for leg in site.engine.live_record("acme", call.id).ladder] == [2]
+        (leg,) = (await site.end(call)).ladder
+    assert leg.uid == call.uid1
+    assert [(rung.sent, rung.method, rung.code, rung.cseq) for rung in leg.rungs] == [
+        (True, "INVITE", None, 7), (False, "INVITE", 200, 7)
+    ]  # fmt: skip
+    # Since the call was accepted, just before.
+    assert [round(rung.at) for rung in leg.rungs] == [1, 2]
 
 
 async def test_calls_do_not_touch_each_other():

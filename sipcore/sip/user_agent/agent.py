@@ -30,6 +30,7 @@ from sipcore.sip.user_agent import library
 from sipcore.sip.user_agent.accounts import Accounts
 from sipcore.sip.user_agent.admission import Admission
 from sipcore.sip.user_agent.incoming import IncomingLeg, Offer
+from sipcore.sip.user_agent.ladders import Ladders
 from sipcore.sip.user_agent.later import Later
 from sipcore.sip.user_agent.leg import Leg
 from sipcore.sip.user_agent.mixer import Mixer
@@ -95,6 +96,7 @@ class UserAgent:
         self._placed_to: set[str] = set()
         self.later = Later()
         self._admission = Admission(self._is_known)
+        self._ladders = Ladders(send)
         self._accounts = Accounts(settings, send, self._take_incoming, self._account_in_use)
         self._mixer = Mixer(self._endpoint)
         self._playing = Playing(self._legs, self._mixer, self.later, send)
@@ -203,6 +205,7 @@ class UserAgent:
         for leg in self._to_protect.values():
             self._protect_media(leg)
         self._to_protect.clear()
+        self._ladders.tell()
         if not self._legs:
             self._accounts.forget_replaced()
 
@@ -259,6 +262,7 @@ class UserAgent:
         for uid, (call_id, event) in list(self._ending.items()):
             if call_id not in still_open and not self._recordings.closing_of(uid):
                 del self._ending[uid]
+                self._ladders.end(uid)
                 self._send(event)
 
     def _use_trunk(self, message: UseTrunk) -> None:
@@ -305,6 +309,7 @@ class UserAgent:
         self._admission.forget_ended()
         leg = OutgoingLeg(account, command, message.address, self)
         self._legs[leg.uid] = leg
+        self._ladders.begin(leg.uid)
         try:
             leg.place()
         except pj.Error as error:
@@ -329,6 +334,7 @@ class UserAgent:
             self._take_link(leg, offer)
         elif account.serves(offer.address):
             self._legs[leg.uid] = leg
+            self._ladders.begin(leg.uid)
             self._offers += 1
             self._admission.undecided += 1
             self._send(LegOffered(leg.uid, *offer.parties, offer.address, offer.port))

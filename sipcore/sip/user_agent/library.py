@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import pjsua2 as pj
 
 _C = ctypes.CDLL(pj._pjsua2.__file__)  # noqa: SLF001 - the extension module is where the C symbols are
 _C.pjsua_get_pjsip_endpt.restype = ctypes.c_void_p
 _C.pjsip_endpt_register_module.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-_C.pjsip_rx_data_get_info.argtypes = [ctypes.c_void_p]
-_C.pjsip_rx_data_get_info.restype = ctypes.c_void_p
+for _info_of in (_C.pjsip_rx_data_get_info, _C.pjsip_tx_data_get_info):
+    _info_of.argtypes = [ctypes.c_void_p]
+    _info_of.restype = ctypes.c_void_p
 _C.pjsip_endpt_respond_stateless.argtypes = [
     ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
 ]  # fmt: skip
@@ -25,6 +26,14 @@ _CODECS = {"PCMU/8000/1": 255, "PCMA/8000/1": 254, "G722/16000/1": 253}
 """Codecs offered, with their priority. All others are off: Speex above all, which the library would offer first."""
 _BRIDGE_HZ = 8000
 QUIET = 0
+
+
+class WatchMessage(Protocol):
+    """Is shown a message: what the library calls it, and its text."""
+
+    def __call__(self, info: bytes, text: bytes, *, sent: bool) -> None:
+        """Look at it."""
+        ...
 
 
 def text_of(raw: str) -> str:
@@ -113,7 +122,20 @@ class _Received(ctypes.Structure):
     )
 
 
-_OnRequest = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+class _Sent(ctypes.Structure):
+    """pjsip_tx_data, as far as needed: a message that is being sent."""
+
+    _fields_ = (
+        ("links_and_pool", ctypes.c_void_p * 3),
+        ("name", ctypes.c_char * 32),
+        ("info", ctypes.c_void_p),
+        ("state", ctypes.c_byte * 344),
+        ("text", ctypes.c_void_p),
+        ("end", ctypes.c_void_p),
+    )
+
+
+_OnMessage = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
 
 class _Module(ctypes.Structure):
@@ -129,14 +151,17 @@ class _Module(ctypes.Structure):
         ("start", ctypes.c_void_p),
         ("stop", ctypes.c_void_p),
         ("unload", ctypes.c_void_p),
-        ("on_rx_request", _OnRequest),
-        ("on_rx_response", ctypes.c_void_p),
-        ("on_tx_request", ctypes.c_void_p),
-        ("on_tx_response", ctypes.c_void_p),
+        ("on_rx_request", _OnMessage),
+        ("on_rx_response", _OnMessage),
+        ("on_tx_request", _OnMessage),
+        ("on_tx_response", _OnMessage),
         ("on_tsx_state", ctypes.c_void_p),
     )
 
 
+_AT_THE_WIRE = 7
+"""Before the transport layer's own module (8), which writes a message that is to be sent: last of all for those, and
+first of all for what came."""
 _BEFORE_CALLS = 40
 """After the layers of transactions (16) and dialogs (32), which keep to themselves what was sent again and what belongs
 to a dialog; before the calls' own usage (48) and pjsua (64)."""
@@ -159,23 +184,61 @@ def answer_invites(refusal: Callable[[str], int | None]) -> None:
         info = _C.pjsip_rx_data_get_info(request)
         if not ctypes.string_at(info).startswith(b"Request msg INVITE/"):
             return 0
-        code = refusal(_text_of_request(request, info))
+        # One that cannot be found is empty, which is no message to let in.
+        code = refusal(_octets_received(request, info).decode("utf-8", "replace"))
         if code is not None:
             _C.pjsip_endpt_respond_stateless(endpoint, request, code, None, None, None)
         return int(code is not None)
 
-    name = ctypes.create_string_buffer(b"invite-gate")
+    _register(b"invite-gate", _BEFORE_CALLS, on_rx_request=_OnMessage(take))
+
+
+def watch_messages(take: WatchMessage) -> None:
+    """Have every message shown as it is on the wire, in both directions.
+
+    Args:
+        take: is shown what the library calls the message (`pjsip_rx_data_get_info`), and its text, which is empty
+            when it cannot be found; `sent` tells the direction. It must not raise.
+
+    Raises:
+        RuntimeError: the library does not take the module.
+    """
+
+    def received(message: int) -> int:
+        info = _C.pjsip_rx_data_get_info(message)
+        take(ctypes.string_at(info), _octets_received(message, info), sent=False)
+        return 0
+
+    def sent(message: int) -> int:
+        info = _C.pjsip_tx_data_get_info(message)
+        found = _Sent.from_address(message)
+        octets = ctypes.string_at(found.text, found.end - found.text) if found.info == info else b""
+        take(ctypes.string_at(info), octets, sent=True)
+        return 0
+
+    on_received, on_sent = _OnMessage(received), _OnMessage(sent)
+    _register(
+        b"ladder",
+        _AT_THE_WIRE,
+        on_rx_request=on_received,
+        on_rx_response=on_received,
+        on_tx_request=on_sent,
+        on_tx_response=on_sent,
+    )
+
+
+def _register(label: bytes, priority: int, **hooks: Any) -> None:
+    name = ctypes.create_string_buffer(label)
     text = _Text(ctypes.addressof(name), len(name.value))
-    module = _Module(name=text, id=-1, priority=_BEFORE_CALLS, on_rx_request=_OnRequest(take))
+    module = _Module(name=text, id=-1, priority=priority, **hooks)
     _modules.append((module, name))
-    status = _C.pjsip_endpt_register_module(endpoint, ctypes.byref(module))
+    status = _C.pjsip_endpt_register_module(_C.pjsua_get_pjsip_endpt(), ctypes.byref(module))
     if status != 0:
         raise RuntimeError(f"PJSIP takes no further module: status {status}")
 
 
-def _text_of_request(request: int, info: int) -> str:
-    """Return a message as it came, or nothing when it cannot be found, which is no message to let in."""
-    received = _Received.from_address(request)
+def _octets_received(message: int, info: int) -> bytes:
+    """Return a message as it came, or nothing when it cannot be found."""
+    received = _Received.from_address(message)
     # The library keeps what it has told of the message: found where it should be, the rest is there too.
-    found = ctypes.string_at(received.text, received.length) if received.info == info else b""
-    return found.decode("utf-8", "replace")
+    return ctypes.string_at(received.text, received.length) if received.info == info else b""

@@ -1,0 +1,83 @@
+"""The SIP messages of legs, noted as they pass the transport, with what the library sends again or answers itself."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sipcore.domain.events import MessagesSeen
+from sipcore.domain.ladder import MOST_RUNGS, Rung
+from sipcore.sip.user_agent import library
+
+_CALL_ID = re.compile(rb"[\r\n](?:call-id|i)[ \t]*:[ \t]*([!-~]+)", re.IGNORECASE)
+_INFO = re.compile(rb"Re(?:quest|sponse) msg (?:(\d{3})/)?([^/ ]{1,32})/cseq=(\d+) ")
+"""How the library names a message: `Request msg INVITE/cseq=1 (...)`, `Response msg 180/INVITE/cseq=1 (...)`."""
+
+
+@dataclass(slots=True)
+class _Leg:
+    """What is noted of one leg and not told yet, and how much more may be."""
+
+    room: int = MOST_RUNGS
+    rungs: list[Rung] = field(default_factory=list)
+
+    def note(self, rung: Rung) -> None:
+        if self.room:
+            self.room -= 1
+            self.rungs.append(rung)
+
+
+class Ladders:
+    """Notes messages, and tells them when nothing is urgent; a worker has one.
+
+    Args:
+        send: takes what is told.
+    """
+
+    def __init__(self, send: Callable[[MessagesSeen], None]) -> None:
+        self._send = send
+        self._legs: dict[bytes, _Leg] = {}
+        self._newest: tuple[bytes, Rung] | None = None
+        library.watch_messages(self._take)
+
+    def begin(self, uid: str) -> None:
+        """Note the messages of a leg from now on, and the one that it came in with."""
+        key = uid.encode()
+        self._legs[key] = leg = _Leg()
+        if self._newest is not None and self._newest[0] == key:
+            leg.note(self._newest[1])
+
+    def tell(self) -> None:
+        """Tell what was noted of all legs."""
+        for key, leg in self._legs.items():
+            self._tell(key, leg)
+
+    def end(self, uid: str) -> None:
+        """Tell what is left of a leg, and note no more of it."""
+        key = uid.encode()
+        leg = self._legs.pop(key, None)
+        if leg is not None:
+            self._tell(key, leg)
+
+    def _tell(self, key: bytes, leg: _Leg) -> None:
+        if leg.rungs:
+            rungs, leg.rungs = tuple(leg.rungs), []
+            self._send(MessagesSeen(key.decode(), rungs))
+
+    def _take(self, info: bytes, text: bytes, *, sent: bool) -> None:
+        """Note one message: a leg's, or one that may begin a leg."""
+        found = _CALL_ID.search(text)
+        leg = self._legs.get(found[1]) if found is not None else None
+        if found is None or (leg is None and (sent or not text.startswith(b"INVITE "))):
+            return
+        parts = _INFO.match(info)
+        if parts is None:
+            return
+        code = None if parts[1] is None else int(parts[1])
+        rung = Rung(time.monotonic(), sent, parts[2].decode("ascii", "replace"), code, int(parts[3]))
+        if leg is not None:
+            leg.note(rung)
+        else:
+            self._newest = found[1], rung
