@@ -223,6 +223,7 @@ class _Server:
             recordings=recordings,
             streams=streams,
             authenticator=Authenticator(self._directory),
+            directory=self._directory,
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
             live_record=engine.live_record,

@@ -121,6 +121,10 @@ class QueueBoard:
             return
         self._after(live, live.queue.feed(command, now), now)
 
+    def busy_since(self, organisation: str, line: str) -> float | None:
+        """When a line got into a call that it is still in, or None."""
+        return self._lines.busy_since((organisation, line))
+
     def line_busy(self, organisation: str, number: str) -> None:
         """Count a leg that is being placed to a number, or came from it."""
         self._lines.busy((organisation, number), time.monotonic())

@@ -286,6 +286,7 @@ async def site(directory: Directory, tmp_path: Path):
             recordings=recordings,
             streams=streams,
             authenticator=Authenticator(live, hasher=CHEAP),
+            directory=live,
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
             live_record=lambda organisation, key: site.live.get((organisation, key)),
