@@ -20,13 +20,15 @@ from api.operations import Operation, by_pattern
 from api.resources.batches import BatchesResource
 from api.resources.calls import CallsResource, LiveRecord, LiveRecords
 from api.resources.described import described_operations
+from api.resources.keys import KeysResource
 from api.resources.queues import QueuesResource
 from api.resources.surroundings import SurroundingsResource
 from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
-from sipcore.service.ladders import LadderStore
 from sipcore.service.calls import Calls, LiveDirectory
+from sipcore.service.key_ring import KeyRing
+from sipcore.service.ladders import LadderStore
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
 from sipcore.service.store import RecordStore
@@ -69,6 +71,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     streams: EventStreams,
     authenticator: Authenticator,
     directory: LiveDirectory,
+    keys: KeyRing,
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
     live_record: LiveRecord = lambda _organisation, _id: None,
@@ -87,6 +90,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         streams: those who follow the events.
         authenticator: knows who is asking.
         directory: the settings in force.
+        keys: Bearer keys that were made beside those of the settings.
         workers_ready: tells whether a worker can take a call now.
         trunk_states: tells how each trunk's registration stands.
         live_record: finds a call in progress by organisation and record id or UniqueID, so that its record shows
@@ -102,6 +106,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         *BatchesResource(batches).operations(),
         *QueuesResource(queues).operations(),
         *SurroundingsResource(directory, queues, trunk_states, live_records).operations(),
+        *KeysResource(keys).operations(),
         *described_operations(
             records=of_records,
             ladders={**of_records, "ladders": ladders},

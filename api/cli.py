@@ -1,4 +1,4 @@
-"""The command line: `click2call serve`, `check`, `migrate`, `edge`, `hash-password` and `dial`.
+"""The command line: `click2call serve`, `check`, `migrate`, `edge`, `keys`, `hash-password` and `dial`.
 
 Exit codes: 0 all well, 1 the call failed, 2 something was wrong with the settings, the arguments or the server.
 """
@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from argon2 import PasswordHasher
-from rich.console import Console
 
+from api.commands import keys
+from api.commands.console import WRONG, ConfigOption, err, out, told_in_one_line
 from api.dial_command import Dialling, dial_and_watch
-from sipcore.domain.errors import Click2CallError, SettingsError
 from sipcore.service.calls import DEFAULT_RING_SECONDS
 
-WRONG: Final = 2
 INTERRUPTED: Final = 130
 """As a shell reports a program that Ctrl-C ended."""
 
@@ -31,24 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One HTTP request makes two phones talk.",
 )
-_out = Console(markup=False, highlight=False, soft_wrap=True)
-_err = Console(markup=False, highlight=False, soft_wrap=True, stderr=True)
-
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The settings (TOML).")]
-
-
-@contextmanager
-def _told_in_one_line() -> Iterator[None]:
-    """Turn what this program raises on purpose into a line for the operator and exit code 2."""
-    try:
-        yield
-    except SettingsError as error:
-        for problem in error.problems:
-            _err.print(f"{error.source}: {problem}")
-        raise typer.Exit(WRONG) from error
-    except Click2CallError as error:
-        _err.print(f"click2call: {error}")
-        raise typer.Exit(WRONG) from error
+app.add_typer(keys.app, name="keys")
 
 
 @app.command()
@@ -57,7 +37,7 @@ def serve(config: ConfigOption) -> None:
     # The composition root loads the whole house, which `dial` and `hash-password` do without.
     from api.main import serve as run  # noqa: PLC0415
 
-    with _told_in_one_line():
+    with told_in_one_line():
         code = run(config)
     raise typer.Exit(code)
 
@@ -67,8 +47,8 @@ def check(config: ConfigOption) -> None:
     """Check the settings and name everything that is wrong with them."""
     from api.main import check as run  # noqa: PLC0415 - as in `serve`
 
-    with _told_in_one_line():
-        _out.print(run(config))
+    with told_in_one_line():
+        out.print(run(config))
 
 
 @app.command()
@@ -76,8 +56,8 @@ def migrate(config: ConfigOption) -> None:
     """Make the database's schema, or bring an older one up to date; servers go on meanwhile."""
     from api.main import migrate as run  # noqa: PLC0415 - as in `serve`
 
-    with _told_in_one_line():
-        _out.print(run(config))
+    with told_in_one_line():
+        out.print(run(config))
 
 
 @app.command()
@@ -93,7 +73,7 @@ def edge(
     """Print the configuration of the Kamailio that stands in front of the nodes, or write all of its files."""
     from api.main import edge as run  # noqa: PLC0415 - as in `serve`
 
-    with _told_in_one_line():
+    with told_in_one_line():
         typer.echo(run(config, output), nl=False)
 
 
@@ -108,9 +88,9 @@ def hash_password() -> None:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        _err.print("click2call: the password is empty")
+        err.print("click2call: the password is empty")
         raise typer.Exit(WRONG)
-    _out.print(PasswordHasher().hash(password))
+    out.print(PasswordHasher().hash(password))
 
 
 @app.command()
@@ -147,10 +127,10 @@ def dial(  # noqa: PLR0913 - each is an option of the command line
         ring_seconds=timeout,
     )
     try:
-        with _told_in_one_line():
-            joined = asyncio.run(dial_and_watch(dialling, _out.print))
+        with told_in_one_line():
+            joined = asyncio.run(dial_and_watch(dialling, out.print))
     except KeyboardInterrupt:
-        _err.print("no longer watching; the call goes on")
+        err.print("no longer watching; the call goes on")
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(0 if joined else 1)
 

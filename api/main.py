@@ -8,9 +8,10 @@ import os
 import pwd
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from socket import socket
+from typing import TypeVar
 
 import structlog
 import uvloop
@@ -37,6 +38,7 @@ from sipcore.service.batches import Batches
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.eventing import Eventing
+from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderExpiry
 from sipcore.service.nodes import Nodes
 from sipcore.service.numbers import PhoneNumberPlan
@@ -51,6 +53,8 @@ _log = structlog.get_logger("server")
 
 TakeOver = Callable[[Directory], Awaitable[None]]
 """Tells everybody who keeps something of the directory that there is a new one."""
+
+Done = TypeVar("Done")
 
 _YOUNG_GARBAGE = 20_000
 """Objects made before the collector looks at the young ones: a call makes some hundreds, so that few requests wait
@@ -110,6 +114,28 @@ def edge(config: Path, output: Path | None) -> str:
         return configuration(settings, wanted)
     write_edge(settings, wanted, output)
     return f"ok: {CONFIGURATION} and {TABLES} are in {output}\n"
+
+
+def with_keys(config: Path, act: Callable[[KeyRing, Collection[str]], Awaitable[Done]]) -> Done:
+    """Let something be done with the keys in the database, while servers may be at work.
+
+    Args:
+        config: the settings file.
+        act: gets the keys and the names of all organisations; what it returns is returned.
+
+    Raises:
+        StartUpError: settings or database are of no use.
+    """
+
+    async def run() -> Done:
+        settings = load(config, os.environ)
+        store = await open_store(settings.storage.database.get_secret_value())
+        try:
+            return await act(KeyRing(store.keys), settings.orgs)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
 
 
 def migrate(config: Path) -> str:
@@ -214,6 +240,7 @@ class _Server:
         streams: EventStreams,
         pool: WorkerPool,
     ) -> Application:
+        keys = KeyRing(store.keys)
         return make_application(
             calls=engine,
             batches=batches,
@@ -222,8 +249,9 @@ class _Server:
             queues=engine.queues,
             recordings=recordings,
             streams=streams,
-            authenticator=Authenticator(self._directory),
+            authenticator=Authenticator(self._directory, keys),
             directory=self._directory,
+            keys=keys,
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
             live_record=engine.live_record,

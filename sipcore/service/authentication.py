@@ -7,7 +7,6 @@ nobody learns from it which organisations and users exist.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import secrets
 import time
@@ -20,7 +19,9 @@ from argon2.exceptions import VerifyMismatchError
 
 from sipcore.domain.directory import USUAL_SCOPES, Directory, Scope, User
 from sipcore.domain.errors import AuthenticationError, LimitReachedError, MissingScopeError
+from sipcore.domain.issued_key import IssuedKey
 from sipcore.service.calls import LiveDirectory
+from sipcore.service.key_ring import KeyRing, digest_of
 
 CACHE_SECONDS = 60.0
 """How long a verified argon2 password is taken on trust before it is verified again."""
@@ -73,6 +74,7 @@ class Authenticator:
 
     Args:
         directory: whose organisations count.
+        keys: Bearer keys that were made beside those of the settings, or None: there are none.
         hasher: verifies argon2 hashes, and makes the one that unknown users are checked against.
         clock: monotonic seconds.
     """
@@ -80,11 +82,13 @@ class Authenticator:
     def __init__(
         self,
         directory: LiveDirectory,
+        keys: KeyRing | None = None,
         *,
         hasher: PasswordHasher | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
+        self._issued = keys
         self._hasher = hasher or PasswordHasher()
         self._clock = clock
         self._cache_key = secrets.token_bytes(32)
@@ -120,6 +124,7 @@ class Authenticator:
 
         Raises:
             AuthenticationError: no organisation has this key.
+            StoreUnavailableError: it is none of the settings, and the database does not answer.
         """
         directory = self._directory.current
         if self._keys_of is not directory:
@@ -130,10 +135,18 @@ class Authenticator:
             }
             self._keys_of = directory
         # A dictionary's timing can tell of the digest only, from which no key can be built.
-        caller = self._keys.get(hashlib.sha256(key.encode()).hexdigest())
+        digest = digest_of(key)
+        caller = self._keys.get(digest)
+        if caller is None and self._issued is not None:
+            caller = self._caller_of(await self._issued.find(digest))
         if caller is None:
             raise AuthenticationError(_REFUSED)
         return caller
+
+    def _caller_of(self, key: IssuedKey | None) -> Caller | None:
+        if key is None or key.organisation not in self._directory.current.organisations:
+            return None
+        return Caller(key.organisation, key.name, key.scopes)
 
     def _user(self, organisation: str, user: str) -> User | None:
         entry = self._directory.current.organisations.get(organisation)

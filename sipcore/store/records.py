@@ -16,6 +16,7 @@ from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import operations
+from sipcore.store.api_keys import SqlKeyStore
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database
 from sipcore.store.events import SqlEventStore
@@ -58,6 +59,7 @@ class SqlRecordStore:
         events: what organisations are told of; that a call was accepted, and that it ended, is stored with its record.
         ladders: the SIP messages of calls that are over; they are stored with the ends of records.
         nodes: who else uses the database.
+        keys: Bearer keys that were made beside those of the settings.
         schedules: future calls; what follows an attempt is stored with the end of its call's record.
     """
 
@@ -67,6 +69,7 @@ class SqlRecordStore:
         self.events = SqlEventStore(self._writer, self._read)
         self.ladders = SqlLadderStore(self._writer, self._read)
         self.nodes = SqlNodeStore(node, self._writer, database.server)
+        self.keys = SqlKeyStore(self._writer, self._read)
         self.schedules = SqlScheduleStore(self._writer, self._read, self.events)
 
     async def accept(self, record: CallRecord) -> None:

@@ -199,6 +199,20 @@ queue_agents = sa.Table(
 )
 """One row per agent of a queue: an `AgentMemory`."""
 
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("organisation", sa.String, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("scopes", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("revoked_at", UtcTime),
+    sa.Index(None, "digest", unique=True),
+)
+"""One row per `IssuedKey`; scopes are separated by spaces."""
+
 events = sa.Table(
     "events",
     metadata,

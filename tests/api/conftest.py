@@ -25,6 +25,7 @@ from sipcore.audio.recordings import RecordingFolder
 from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import Announcement, ApiKey, Directory, HuntStrategy, Organisation, Queue, User
+from sipcore.domain.issued_key import IssuedKey
 from sipcore.domain.ladder import LegLadder
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
@@ -36,6 +37,7 @@ from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
 from sipcore.service.event_log import EventLog
+from sipcore.service.key_ring import KeyRing
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
@@ -163,6 +165,27 @@ class MemoryStore:
             raise self.error
 
 
+class MemoryKeys:
+    """A key store in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[IssuedKey] = []
+
+    async def add(self, key: IssuedKey) -> None:
+        self.kept.append(key)
+
+    async def revoke(self, organisation: str, key_id: str, at: datetime) -> None:
+        for place, key in enumerate(self.kept):
+            if (key.organisation, key.id, key.revoked_at) == (organisation, key_id, None):
+                self.kept[place] = replace(key, revoked_at=at)
+
+    async def find(self, digest: str) -> IssuedKey | None:
+        return next((key for key in self.kept if key.digest == digest), None)
+
+    async def of_organisation(self, organisation: str) -> tuple[IssuedKey, ...]:
+        return tuple(key for key in reversed(self.kept) if key.organisation == organisation)
+
+
 @dataclass
 class Site:
     """A running server and what is behind it."""
@@ -265,6 +288,7 @@ class MemoryEvents:
 @pytest.fixture
 async def site(directory: Directory, tmp_path: Path):
     told: list[object] = []
+    keys = KeyRing(MemoryKeys())
     calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
     queues = QueueBoard(live, LineBoard(), store, told.append)
     await queues.start()
@@ -285,8 +309,9 @@ async def site(directory: Directory, tmp_path: Path):
             queues=queues,
             recordings=recordings,
             streams=streams,
-            authenticator=Authenticator(live, hasher=CHEAP),
+            authenticator=Authenticator(live, keys, hasher=CHEAP),
             directory=live,
+            keys=keys,
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
             live_record=lambda organisation, key: site.live.get((organisation, key)),
