@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import pytest
 from raw_peer import RawPeer, header, offer
@@ -85,7 +85,9 @@ class Site:
 def phone_of(edge: Edge, user: str, host: str = DESK, transport: Literal["udp", "tcp"] = "udp") -> Phone:
     """Make a phone that registers at the edge."""
     registrar, tone = f"{edge.uri};transport={transport}", TONES.get(user, 0.0)
-    return Phone(user, host=host, transport=transport, tone_hz=tone, registrar=registrar, password=SECRET)
+    return Phone(
+        user, host=host, transport=transport, tone_hz=tone, registrar=registrar, proxy=registrar, password=SECRET
+    )
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +169,23 @@ class TestCalls:
         record = newest_record(site)
         assert (record["direction"], record["user"], record["dial1"]) == ("inbound", "main", CUSTOMER)
 
+    def test_whoever_gives_up_stops_the_ringing_on_the_other_side(self, site: Site) -> None:
+        site.agent.behave("ring")
+        call = site.call_in()
+        site.customer.wait_for("ringing", call=call.number)
+        site.customer.hang_up()
+        site.agent.wait_for("ended", call=site.agent.calls()[-1].number)
+        assert newest_record(site)["disposition"] == "cancelled"
+        answer = site.nodes[0].dial("101", "102", Timeout=1).json()
+        assert answer["reason"] == "No answer"
+        site.agent.wait_for("ended", call=site.agent.calls()[-1].number)
+        site.agent.behave("answer")
+        site.customer.behave("ring")
+        assert site.nodes[0].dial("101", CUSTOMER).json()["status"] == "ok"
+        ringing = wait_until(site.customer.active_calls, 5.0, "the customer is not called")[0]
+        site.agent.hang_up()
+        site.customer.wait_for("ended", call=ringing.number)
+
     def test_the_edge_registers_at_the_trunk_and_its_calls_there_are_for_whom_to_names(self, site: Site) -> None:
         site.trunk.wait_registered("trunkuser", 15.0)
         assert site.trunk.contacts("trunkuser") == [f"sip:main@{site.edge.address}"]
@@ -184,10 +203,10 @@ class TestCalls:
         assert f"From: <sip:{TO_EXTENSION}@" in site.customer.calls()[-1].invite
 
 
-def newest_record(site: Site) -> dict[str, object]:
+def newest_record(site: Site) -> dict[str, Any]:
     """Return the newest record of the nodes once it is complete."""
 
-    def finished() -> dict[str, object] | None:
+    def finished() -> dict[str, Any] | None:
         newest = [records[0] for node in site.nodes if (records := node.records())]
         newest.sort(key=lambda record: record["accepted_at"])
         return newest[-1] if newest and newest[-1]["ended_at"] else None
@@ -235,6 +254,14 @@ class TestRegistration:
             site.colleague.wait_for("answered", call=site.colleague.calls()[-1].number)
             site.colleague.hang_up()
             peer.respond(peer.receive("BYE"), 200, site.edge.port)
+            assert register(peer, site.edge.port, "acme-103", SECRET, expires=0) == 200
+
+    def test_no_phone_asks_a_node_for_credentials(self, site: Site) -> None:
+        with RawPeer(OUTSIDE, EDGE) as peer:
+            assert register(peer, site.edge.port, "acme-103", SECRET) == 200
+            assert site.nodes[0].dial("103", "102", Response=None, showUID=None).status == 200
+            peer.respond(peer.receive("INVITE"), 407, site.edge.port)
+            assert [leg["sip_code"] for leg in newest_record(site)["legs"]][:1] == [403]
             assert register(peer, site.edge.port, "acme-103", SECRET, expires=0) == 200
 
     def test_another_secret_counts_at_once_and_bindings_outlive_a_restart(self, site: Site) -> None:
@@ -341,17 +368,6 @@ class FullWorker:
 
 
 class TestNodes:
-    def test_a_call_that_a_full_worker_refuses_goes_on_to_another(self, site: Site) -> None:
-        with FullWorker(site.full) as full:
-            site.edge.wait_active(FULL)
-            # They take their turns.
-            while not full.refused:
-                call = site.call_in()
-                site.customer.wait_for("answered", call=call.number)
-                site.customer.hang_up(call.number)
-                site.agent.wait_for("ended", call=site.agent.calls()[-1].number)
-        site.edge.wait_active(FULL, active=False)
-
     def test_a_node_that_dies_takes_only_its_own_calls_with_it(self, site: Site) -> None:
         dying, surviving = site.nodes
         assert surviving.dial("101", "102").json()["status"] == "ok"
@@ -371,3 +387,13 @@ class TestNodes:
             assert site.edge.active(NODES[1])
             site.colleague.send_digits("7")
             site.agent.wait_digits("7", call=going_on)
+
+    def test_a_call_that_a_full_worker_refuses_goes_on_to_another(self, site: Site) -> None:
+        with FullWorker(site.full) as full:
+            site.edge.wait_active(FULL)
+            # They take their turns.
+            while not full.refused:
+                call = site.call_in()
+                site.customer.wait_for("answered", call=call.number)
+                site.customer.hang_up(call.number)
+                site.agent.wait_for("ended", call=site.agent.calls()[-1].number)
