@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sipcore.domain.answering import AnsweringParty, Step, Table
-from sipcore.domain.commands import Command, EchoLeg, JoinRoom, StartRecording, StopPlaying, StopRecording
+from sipcore.domain.commands import Command, EchoLeg, JoinRoom, LeaveRoom, StartRecording, StopPlaying, StopRecording
 from sipcore.domain.directory import App, AppKind
 from sipcore.domain.machine import IGNORED
 from sipcore.domain.prompts import Prompt, clock_prompts
@@ -98,6 +98,10 @@ class ConferenceParty(AppParty):
         self._enter(AppState.PLAYING, "joined")
         return self._play(self._prompt(Prompt.BEEP), now)
 
+    def let_go(self) -> list[Command]:
+        """Take the leg out of the room."""
+        return [LeaveRoom(self._other)] if self.state is AppState.RUNNING else []
+
     def _enter_room(self, _now: float) -> list[Command]:
         self._enter(AppState.RUNNING, "beeped")
         return [StopPlaying(self._other), JoinRoom(self._other, f"{self._around.organisation}/{self._app.number}")]
@@ -138,6 +142,10 @@ class VoicemailParty(AppParty):
     def recording_id(self) -> str | None:
         """Of what was said."""
         return self._recording or None
+
+    def let_go(self) -> list[Command]:
+        """Record the leg no longer."""
+        return [StopRecording(self._other, self._recording)] if self.state is AppState.RUNNING else []
 
     def _greet(self, now: float) -> list[Command]:
         self._enter(AppState.PLAYING, "joined")

@@ -68,6 +68,10 @@ class PartyAround(PartyBase):
         """Give the key to the inner party."""
         return self._after(self._inner.press(digit, duration_ms, now), now)
 
+    def let_go(self) -> list[Command]:
+        """Let the inner party let go."""
+        return self._inner.let_go()
+
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Release the inner party."""
         return self._after(self._inner.withdraw(now, reason), now)

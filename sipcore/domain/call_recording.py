@@ -1,7 +1,8 @@
 """The recording of a call: when it begins, pauses and ends, and which leg is heard on which side of it.
 
 It watches the call's commands: a leg that is placed tells who is rung, and legs that are joined are recorded from
-then on, whatever party they belong to.
+then on, whatever party they belong to. A recording that has begun goes on over a transfer, and with a third party,
+which is heard on the side of leg 2: it stays whose it was.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sipcore.domain.commands import (
     BridgeLegs,
     CloseRecording,
     Command,
+    JoinRoom,
     PlaceLeg,
     PlayAudio,
     ReportFirstStage,
@@ -29,7 +31,11 @@ from sipcore.domain.recording import Channel
 from sipcore.domain.recording_policy import Owner
 from sipcore.domain.role import Role
 
-_CHANNELS = {Role.FIRST: Channel.LEFT, Role.SECOND: Channel.RIGHT}
+_CHANNELS = {Role.FIRST: Channel.LEFT, Role.SECOND: Channel.RIGHT, Role.THIRD: Channel.RIGHT}
+
+
+_TWO = (Role.FIRST, Role.SECOND)
+"""Whose lines decide whether a call is recorded."""
 
 
 class RecordingState(StrEnum):
@@ -93,8 +99,9 @@ class CallRecording(Machine[RecordingState]):
         self._lines: dict[str, str] = {}
         self._legs: dict[Role, str] = {}
         self._takes: dict[str, str] = {}
-        self._join: BridgeLegs | None = None
-        self._unheard: set[str] = set()
+        self._held: list[Command] = []
+        self._unheard: dict[str, str] = {}
+        self._told: set[str] = set()
 
     @property
     def id(self) -> str | None:
@@ -121,13 +128,38 @@ class CallRecording(Machine[RecordingState]):
         return completed
 
     def feed(self, event: PlaybackFinished) -> list[Command]:
-        """Join the legs and record them, once both have heard the notice."""
-        if event.playback not in self._unheard:
+        """Join the legs and record them, once all have heard the notice."""
+        leg = self._unheard.pop(event.playback, None)
+        if leg is None:
             return []
-        self._unheard.discard(event.playback)
-        if self._unheard or self._join is None:
+        self._told.add(leg)
+        if self._unheard or not self._held:
             return []
-        return [self._join, *self._begin()]
+        held, self._held = self._held, []
+        return [*held, *(self._begin() if self.state is RecordingState.NOTICE else self._record())]
+
+    def admit(self, leg: str, joins: list[Command]) -> list[Command]:
+        """Record a third leg beside those that talk, once it has heard the notice.
+
+        Args:
+            leg: the third one.
+            joins: what joins it with the others.
+        """
+        self._legs[Role.THIRD] = leg
+        if self.state in (RecordingState.RECORDING, RecordingState.PAUSED):
+            return self._join_when_told(joins)
+        return joins
+
+    def forget(self, party: Party) -> None:
+        """Let go of a party that leaves while the call goes on: its takes end with its legs."""
+        owner_left = any(party.owns(leg) for role, leg in self._legs.items() if role is self.agents_role)
+        if owner_left:
+            # The codes are the agent's, and nobody else's who comes to the same side.
+            self._codes = FeatureCodes({})
+        self._legs = {role: leg for role, leg in self._legs.items() if not party.owns(leg)}
+        self._takes = {leg: take for leg, take in self._takes.items() if not party.owns(leg)}
+        self._held = [command for command in self._held if not any(map(party.owns, _joined_by(command)))]
+        self._unheard = {playback: leg for playback, leg in self._unheard.items() if not party.owns(leg)}
 
     def act(self, action: RecordingAction) -> list[Command]:
         """Do what was asked for; doing it again changes nothing.
@@ -162,19 +194,20 @@ class CallRecording(Machine[RecordingState]):
         return [] if deadline is None or now < deadline else self._codes.release()
 
     def _joined(self, command: BridgeLegs, parties: Mapping[Role, Party]) -> list[Command]:
-        legs = {role: leg for leg in (command.other, command.leg) for role in parties if parties[role].owns(leg)}
-        if len(legs) < len(parties):
+        legs = {role: leg for leg in _joined_by(command) for role in _TWO if parties[role].owns(leg)}
+        if len(legs) < len(_TWO):
             return [command]
         self._legs = legs
         if self.state is RecordingState.OFF:
-            self._owner = self._owner_of(*(self._lines.get(legs[role], "") for role in Role))
+            self._owner = self._owner_of(*(self._lines.get(legs[role], "") for role in _TWO))
             if self._owner is None:
                 return [command]
-            return self._announce(command) if self._notice else [command, *self._begin()]
-        if self.state is RecordingState.NOTICE:
-            # Somebody else is there now, who has not heard it.
-            return self._announce(command)
-        return [command, *self._record()]
+            if not self._notice:
+                return [command, *self._begin()]
+            self._enter(RecordingState.NOTICE, "joined")
+        if self.state is RecordingState.STOPPED:
+            return [command]
+        return self._join_when_told([command])
 
     def _first_answered(self, parties: Mapping[Role, Party]) -> list[Command]:
         first, second = parties[Role.FIRST], parties[Role.SECOND]
@@ -190,12 +223,14 @@ class CallRecording(Machine[RecordingState]):
         self._legs = {Role.FIRST: first.leg}
         return self._begin()
 
-    def _announce(self, join: BridgeLegs) -> list[Command]:
-        self._enter(RecordingState.NOTICE, "joined")
-        self._join = join
-        playbacks = {leg: f"notice {leg}" for leg in self._legs.values()}
-        self._unheard = set(playbacks.values())
-        return [PlayAudio(leg, playback, self._notice) for leg, playback in playbacks.items()]
+    def _join_when_told(self, joins: list[Command]) -> list[Command]:
+        """Play the notice to those who have not heard it, before they are joined and recorded."""
+        untold = [leg for leg in self._legs.values() if leg not in self._told] if self._notice else []
+        if not untold:
+            return [*joins, *(self._begin() if self.state is RecordingState.NOTICE else self._record())]
+        self._held = joins
+        self._unheard = {f"notice {leg}": leg for leg in untold}
+        return [PlayAudio(leg, playback, self._notice) for playback, leg in self._unheard.items()]
 
     def _begin(self) -> list[Command]:
         self._id = self._new_id()
@@ -229,6 +264,12 @@ class CallRecording(Machine[RecordingState]):
         self._enter(RecordingState.STOPPED, action)
         closed = [] if self._id is None else [CloseRecording(self._id)]
         return [*self._end_takes(), *closed]
+
+
+def _joined_by(command: Command) -> tuple[str, ...]:
+    if isinstance(command, BridgeLegs):
+        return command.other, command.leg
+    return (command.leg,) if isinstance(command, JoinRoom) else ()
 
 
 def unrecorded() -> CallRecording:

@@ -135,6 +135,13 @@ class JoinRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveRoom:
+    """Let the leg, which goes on, hear nobody of the room that it is in any more, nor be heard there."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartRecording:
     """Record what the far end of the leg says, until `StopRecording` or the leg's end.
 
@@ -201,6 +208,7 @@ LegCommand = (
     | StopPlaying
     | EchoLeg
     | JoinRoom
+    | LeaveRoom
     | StartRecording
     | StopRecording
     | ListenForSpeech

@@ -12,19 +12,14 @@ SPACING_SECONDS = 0.25
 
 
 class DigitSequence:
-    """Digits on their way.
+    """Digits on their way."""
 
-    Args:
-        digits: of `DIGITS` and `PAUSES`.
-        now: when the first of them is due.
-    """
-
-    def __init__(self, digits: str, now: float) -> None:
-        self._rest = digits
-        self._due = now
+    def __init__(self) -> None:
+        self._rest = ""
+        self._due = 0.0
 
     def add(self, digits: str, now: float) -> None:
-        """Append more, which wait for those that are there."""
+        """Append digits, of `DIGITS` and `PAUSES`; they wait for those that are there."""
         self._due = max(self._due, now)
         self._rest += digits
 

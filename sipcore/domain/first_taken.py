@@ -81,6 +81,10 @@ class FirstTakenParty(PartyBase, Machine[StateT]):
         """Give the key to whoever answered."""
         return [] if self._winner is None else self._after(self._winner.press(digit, duration_ms, now), now)
 
+    def let_go(self) -> list[Command]:
+        """Let whoever answered let go."""
+        return [] if self._winner is None else self._winner.let_go()
+
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Release everybody who was rung."""
         if self.state not in (self._states.idle, self._states.over):

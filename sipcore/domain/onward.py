@@ -188,6 +188,10 @@ class LeadingParty(AnsweringParty[StateT]):
             return super().press(digit, duration_ms, now)
         return self._after(self._onwards[-1].press(digit, duration_ms, now), now)
 
+    def let_go(self) -> list[Command]:
+        """Let whom it led on to let go."""
+        return [command for onward in self._onwards for command in onward.let_go()]
+
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Say no more, and release whomever it led on to."""
         commands = super().withdraw(now, reason)

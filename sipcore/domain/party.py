@@ -113,6 +113,10 @@ class Party(Protocol):
         """Take a key that the other side pressed, once they are joined."""
         ...
 
+    def let_go(self) -> list[Command]:
+        """End what it has begun on the other side's leg and what would outlast it, as that leg goes on without it."""
+        ...
+
     def withdraw(self, now: float, reason: str = "") -> list[Command]:
         """Release it, whatever its state; news of it no longer matters.
 
@@ -208,6 +212,10 @@ class PartyBase:
 
     def press(self, digit: str, duration_ms: int, now: float) -> list[Command]:  # noqa: ARG002
         """Do nothing: nobody is there who could hear it."""
+        return []
+
+    def let_go(self) -> list[Command]:
+        """Do nothing: what is played to that leg is stopped by whoever lets it go on."""
         return []
 
     def withdraw(self, now: float, reason: str = "") -> list[Command]:  # noqa: ARG002

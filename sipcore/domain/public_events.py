@@ -18,6 +18,7 @@ from sipcore.domain.events import AgentsOffered, DigitPressed, WaitRefused
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.domain.registration import RegistrationState, TrunkState
+from sipcore.domain.role import Role
 from sipcore.domain.waiting_queue import QueueNotice
 
 SCHEMA_VERSION = 1
@@ -37,6 +38,8 @@ class EventType(StrEnum):
     LEG_1_ANSWERED = "leg-1-answered"
     LEG_2_RINGING = "leg-2-ringing"
     LEG_2_ANSWERED = "leg-2-answered"
+    LEG_3_RINGING = "leg-3-ringing"
+    LEG_3_ANSWERED = "leg-3-answered"
     JOINED = "joined"
     DIGIT = "digit"
     RECORDING_READY = "recording-ready"
@@ -68,7 +71,7 @@ class PublicEvent:
         time: when (aware).
         organisation: whose event it is.
         call: id of the call's record, or None when it is about no call.
-        uids: UniqueIDs that the call's parties were given at acceptance, by `dial1` and `dial2`.
+        uids: UniqueIDs that the call's parties were given at acceptance, by `dial1` and `dial2`, and that of a `third`.
         data: what this type of event tells, ready for JSON.
     """
 
@@ -151,8 +154,16 @@ def written_time(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-_RINGING = {"dial1": EventType.LEG_1_RINGING, "dial2": EventType.LEG_2_RINGING}
-_ANSWERED = {"dial1": EventType.LEG_1_ANSWERED, "dial2": EventType.LEG_2_ANSWERED}
+_RINGING: dict[str, EventType] = {
+    Role.FIRST: EventType.LEG_1_RINGING,
+    Role.SECOND: EventType.LEG_2_RINGING,
+    Role.THIRD: EventType.LEG_3_RINGING,
+}
+_ANSWERED: dict[str, EventType] = {
+    Role.FIRST: EventType.LEG_1_ANSWERED,
+    Role.SECOND: EventType.LEG_2_ANSWERED,
+    Role.THIRD: EventType.LEG_3_ANSWERED,
+}
 
 
 def accepted(record: CallRecord) -> PublicEvent:

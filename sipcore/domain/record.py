@@ -26,7 +26,7 @@ class LegRecord:
         cause: hangup cause (Q.850), None while not settled.
         ended_by: `remote`, `local` (this program) or `network`; None while not settled.
         placed_at, ringing_at, answered_at, ended_at: when each step happened; None when it did not.
-        party: which party's leg it is, `dial1` or `dial2`.
+        party: which party's leg it is: `dial1`, `dial2` (also whoever it was transferred to), or `third`.
         answered_by: `human`, `machine` or `unknown`, as machine detection heard it; None: it did not listen.
         quality: how its audio was, known at its end; None: it had none, or its worker died.
     """
@@ -60,8 +60,9 @@ class CallRecord:
         joined_at: when both parties' audio was joined, or None.
         ended_at: when the last leg was over, None while the call is in progress.
         disposition: of the whole call, None while in progress.
-        ended_by: `dial1`, `dial2`, `request` (hung up through the API), `limit` (`max_call_seconds`), `worker` (died),
-            `shutdown`, `error` (ours), or `restart` (found unsettled at a start); None while in progress.
+        ended_by: `dial1`, `dial2`, `third`, `request` (hung up through the API), `limit` (`max_call_seconds`),
+            `worker` (died), `shutdown`, `error` (ours), or `restart` (found unsettled at a start); None while in
+            progress.
         recording_id: id of the recording, or None.
         recording_state: where that one stands, or None: there is none. While the call goes on a word of
             `sipcore.domain.call_recording.RecordingState`, after it one of `sipcore.domain.recording.RecordingEnd`. It
@@ -73,7 +74,7 @@ class CallRecord:
         node: id of the node that carries the call, or None: the database knows.
         ladder: the SIP messages of its legs, in the record that is written at the call's end alone. They are stored
             beside the record, not as long as it, and not read with it.
-        legs: those of dial1, then those of dial2; one each, or one for every phone that was rung.
+        legs: those of dial1, of dial2, of thirds; one each, or one for every phone that was rung.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Which of a call's two parties somebody is, or a leg belongs to."""
+"""Which of a call's parties somebody is, or a leg belongs to."""
 
 from __future__ import annotations
 
@@ -10,3 +10,5 @@ class Role(StrEnum):
 
     FIRST = "dial1"
     SECOND = "dial2"
+    THIRD = "third"
+    """Somebody who was joined to the two later."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sipcore.domain.call import Call, CallTerms
+from sipcore.domain.call import Call
 from sipcore.domain.call_recording import CallRecording
+from sipcore.domain.call_terms import CallTerms
 from sipcore.domain.dialplan import Destination, NumberPlan, resolve
 from sipcore.domain.directory import Directory, Organisation
 from sipcore.domain.errors import ParameterError

@@ -77,13 +77,17 @@ class CallSlots:
         if lost is not None:
             self._further = [slots for slots in self._further if slots.worker != lost.worker]
 
-    async def grow(self, legs: int) -> None:
+    async def grow(self, legs: int, *, busy: int = 1) -> None:
         """Reserve more.
+
+        Args:
+            legs: how many.
+            busy: of the legs at home, those that go on beside them.
 
         Raises:
             NoLegCapacityError: there is no room, or the call is over.
         """
-        more = await self._port.extend(self._home, legs)
+        more = await self._port.extend(self._home, legs, busy=busy)
         if self._released:
             for slots in more:
                 self._port.release(slots)

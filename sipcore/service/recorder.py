@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from sipcore.domain.call import CallTerms
+from sipcore.domain.call_terms import CallTerms
 from sipcore.domain.commands import StartRecording
 from sipcore.domain.directory import RecordingRules
 from sipcore.domain.events import PortEvent, RecordingFinished, WorkerLost

@@ -12,6 +12,7 @@ from sipcore.domain.role import Role
 
 _log = structlog.get_logger("sipcore.call")
 
+_LEG_NUMBERS = {Role.SECOND: 2, Role.THIRD: 3}
 _STEPS = {
     "LegPlaced": "leg placed",
     "LegRang": "leg ringing",
@@ -41,7 +42,7 @@ def log_step(call: Call, event: PortEvent) -> None:
     step = _STEPS.get(type(event).__name__)
     if step is None:
         return
-    details: dict[str, Any] = {"uid": event.leg, "leg": 2 if call.role_of(event.leg) is Role.SECOND else 1}
+    details: dict[str, Any] = {"uid": event.leg, "leg": _LEG_NUMBERS.get(call.role_of(event.leg) or Role.FIRST, 1)}
     if isinstance(event, LegEnded):
         details |= {"sip_code": event.sip_code, "reason": event.reason, "ended_by": event.ended_by}
     elif isinstance(event, LegRang):

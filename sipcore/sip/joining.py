@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Generic
 
-from sipcore.domain.commands import BridgeLegs, JoinRoom, PassAudio
+from sipcore.domain.commands import BridgeLegs, JoinRoom, LeaveRoom, PassAudio
 from sipcore.domain.events import LegAnswered, LegEnded
 from sipcore.sip.capacity import Capacity, CarrierT
 from sipcore.sip.links import Later, Links, LinkTransport, Pairs
 from sipcore.sip.rooms import FindHub, Rooms
 
-JoinCommand = BridgeLegs | PassAudio | JoinRoom
+JoinCommand = BridgeLegs | PassAudio | JoinRoom | LeaveRoom
 """Commands that concern more than one leg, and so perhaps more than one worker."""
 
 
@@ -44,8 +44,11 @@ class Joining(Generic[CarrierT]):
 
     def join(self, command: JoinCommand) -> None:
         """Carry a command out; for legs that are over it does nothing."""
+        if isinstance(command, LeaveRoom):
+            self._rooms.leave(command.leg)
+            return
         if isinstance(command, JoinRoom):
-            self._rooms.enter(command.leg, command.room)
+            self._enter(command)
             return
         other = command.other if isinstance(command, BridgeLegs) else command.sink
         here, there = self._capacity.of_leg(command.leg), self._capacity.of_leg(other)
@@ -57,6 +60,15 @@ class Joining(Generic[CarrierT]):
         self._pairs.let_hear(command.leg, other)
         if isinstance(command, BridgeLegs):
             self._pairs.let_hear(other, command.leg)
+
+    def _enter(self, command: JoinRoom) -> None:
+        """Let a leg enter a room, into which it brings the link over which it hears somebody there already.
+
+        With one link of the room and another of the two, they would hear each other twice.
+        """
+        mates = self._rooms.legs_in(command.room)
+        links = [link for mate in mates if (link := self._pairs.give_away(command.leg, mate)) is not None]
+        self._rooms.enter(command.leg, command.room, links)
 
     def take(self, worker: CarrierT, event: object) -> bool:
         """Take what a worker says of an end of a link; tell whether it was that."""

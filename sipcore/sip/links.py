@@ -256,6 +256,11 @@ class Pairs(Generic[CarrierT]):
             if pair.link is not None:
                 self._links.close(pair.link)
 
+    def give_away(self, leg: str, other: str) -> Link[CarrierT] | None:
+        """Join two legs no more; give their link, which is whoever's takes it, or None when there is none."""
+        pair = self._pairs.pop(frozenset((leg, other)), None)
+        return None if pair is None else pair.link
+
     def retry(self) -> None:
         """Try those again for which there was no slot."""
         for pair in list(self._pairs.values()):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic
 
-from sipcore.domain.commands import JoinRoom
+from sipcore.domain.commands import JoinRoom, LeaveRoom
 from sipcore.domain.slots import Slots
 from sipcore.sip.capacity import Capacity, CarrierT
 from sipcore.sip.links import SETUP_SECONDS, Later, Link, LinkEnd, Links
@@ -81,7 +81,7 @@ class Rooms(Generic[CarrierT]):
         self,
         capacity: Capacity[CarrierT],
         links: Links[CarrierT],
-        send: Callable[[CarrierT, JoinRoom], None],
+        send: Callable[[CarrierT, JoinRoom | LeaveRoom], None],
         failed: Callable[[Collection[str], str], None],
         find_hub: FindHub,
         later: Later,
@@ -94,8 +94,19 @@ class Rooms(Generic[CarrierT]):
         self._later = later
         self._rooms: dict[str, _Room[CarrierT]] = {}
 
-    def enter(self, leg: str, name: str) -> None:
-        """Join a leg with all others in a room."""
+    def legs_in(self, name: str) -> frozenset[str]:
+        """List the legs that are in a room."""
+        room = self._rooms.get(name)
+        return frozenset() if room is None else frozenset(leg for node in room.nodes.values() for leg in node.legs)
+
+    def enter(self, leg: str, name: str, links: Collection[Link[CarrierT]] = ()) -> None:
+        """Join a leg with all others in a room.
+
+        Args:
+            leg: which one.
+            name: of the room.
+            links: that lead from the leg's worker to others of the room, and are the room's from now on.
+        """
         place = self._capacity.of_leg(leg)
         if place is None or self._room_of(leg) is not None:
             return
@@ -104,7 +115,16 @@ class Rooms(Generic[CarrierT]):
         room.nodes.setdefault(worker.number, _Node(worker)).legs.add(leg)
         room.hubs_are_out = False
         self._send(worker, JoinRoom(leg, name))
+        for link in links:
+            self._adopt(room, link)
         self._mend(room)
+
+    def leave(self, leg: str) -> None:
+        """Let a leg, which goes on, hear nobody in its room any more, nor be heard."""
+        place = self._capacity.of_leg(leg)
+        if place is not None and self._room_of(leg) is not None:
+            self._send(place[0], LeaveRoom(leg))
+            self.end_leg(leg)
 
     def end_leg(self, leg: str) -> None:
         """Take note that a leg is over; the last one closes its room."""
@@ -148,6 +168,21 @@ class Rooms(Generic[CarrierT]):
         """Take note that its slots are free; `retry` follows (`LinkOwner`)."""
         for room in self._rooms.values():
             room.ending.discard(link)
+
+    def _adopt(self, room: _Room[CarrierT], link: Link[CarrierT]) -> None:
+        """Make a link the room's that two of its legs have had for themselves, unless there is a way between them."""
+        ends = [room.nodes.get(end.worker.number) for end in link.ends]
+        nodes = [node for node in ends if node is not None]
+        if len(nodes) < len(ends) or any(all(node in part for node in nodes) for part in self._parts(room)):
+            self._links.close(link)
+            return
+        link.owner = self
+        for node in nodes:
+            node.links.add(link)
+            node.linked_once = True
+        for end in link.ends:
+            if end.up:
+                self._send(end.worker, JoinRoom(link.uid, room.name))
 
     def _room_of(self, leg: str) -> _Room[CarrierT] | None:
         rooms = self._rooms.values()

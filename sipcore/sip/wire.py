@@ -17,6 +17,7 @@ from sipcore.domain.commands import (
     EchoLeg,
     HangUpLeg,
     JoinRoom,
+    LeaveRoom,
     LegCommand,
     ListenForSpeech,
     PassAudio,
@@ -268,7 +269,7 @@ FromWorker = (
 )
 
 _TYPES: tuple[type[Any], ...] = (
-    HangUpLeg, AnswerLeg, BridgeLegs, PassAudio, PlayTone, PlayAudio, StopPlaying, EchoLeg, JoinRoom,
+    HangUpLeg, AnswerLeg, BridgeLegs, PassAudio, PlayTone, PlayAudio, StopPlaying, EchoLeg, JoinRoom, LeaveRoom,
     SendDigit, StartRecording, StopRecording, ListenForSpeech, StopListening,
     PlaceLegAt, UseTrunk, Register, DropTrunk, AllowPeers, AllowIncoming, Retire,
     LegPlaced, LegRang, LegEarlyMediaStarted, LegAnswered, LegEnded, DigitPressed,

@@ -217,7 +217,7 @@ class Disorder(RuleBasedStateMachine):
     def check(self, record: CallRecord) -> None:
         """Check the record of a call that is over."""
         assert record.disposition is not None
-        assert record.ended_by in {"dial1", "dial2", "request", "limit", "worker", "shutdown"}
+        assert record.ended_by in {"dial1", "dial2", "third", "request", "limit", "worker", "shutdown"}
         assert record.ended_at is not None
         assert {leg.uid for leg in record.legs} >= set(self.placed)
         reached = [leg for leg in record.legs if leg.uid in self.placed or leg.answered_at is not None]

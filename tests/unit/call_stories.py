@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sipcore.domain.call import Call, CallTerms
+from sipcore.domain.call import Call
+from sipcore.domain.call_terms import CallTerms
 from sipcore.domain.commands import LegPlan, PlayTone
 from sipcore.domain.directory import SipHost
 from sipcore.domain.events import LegAnswered, LegEnded, LegPlaced, LegRang

@@ -25,7 +25,9 @@ from call_stories import (
     telling,
 )
 
-from sipcore.domain.call import TELL_SECONDS, Call, CallState, CallTerms
+from sipcore.domain.call import TELL_SECONDS, Call
+from sipcore.domain.call_terms import CallTerms
+from sipcore.domain.call_transitions import CallState
 from sipcore.domain.causes import NO_SUCH_EXTENSION
 from sipcore.domain.commands import (
     BridgeLegs,

@@ -74,9 +74,15 @@ class TestWhatIsRefused:
         CallOptions(leg, leg, 60, "Order 7/ä").check(60)
 
 
+def of(digits: str, now: float) -> DigitSequence:
+    sequence = DigitSequence()
+    sequence.add(digits, now)
+    return sequence
+
+
 class TestDigitsOnTheirWay:
     def test_they_are_sent_one_after_the_other_with_the_pauses_between(self) -> None:
-        sequence, now, sent = DigitSequence("1w2,,3", 10.0), 10.0, []
+        sequence, sent = of("1w2,,3", 10.0), []
         while (due := sequence.next_deadline()) is not None:
             now = due
             sent.append((now - 10, sequence.take(now)))
@@ -84,11 +90,11 @@ class TestDigitsOnTheirWay:
         assert [moment for moment in sent if moment[1]] == [(0, "1"), (pause1, "2"), (pause2, "3")]
 
     def test_a_late_timer_sends_no_two_at_once(self) -> None:
-        sequence = DigitSequence("12", 0)
+        sequence = of("12", 0)
         assert [sequence.take(5), sequence.take(5), sequence.next_deadline()] == ["1", "", 5 + SPACING_SECONDS]
 
     def test_more_digits_wait_for_those_that_are_there(self) -> None:
-        sequence = DigitSequence("1", 0)
+        sequence = of("1", 0)
         sequence.take(0)
         sequence.add("2", 0.1)
         assert [sequence.take(0.1), sequence.take(SPACING_SECONDS)] == ["", "2"]

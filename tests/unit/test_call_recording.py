@@ -22,6 +22,7 @@ from sipcore.domain.commands import (
     BridgeLegs,
     CloseRecording,
     Command,
+    JoinRoom,
     PlayAudio,
     SendDigit,
     StartRecording,
@@ -29,7 +30,7 @@ from sipcore.domain.commands import (
     StopRecording,
 )
 from sipcore.domain.directory import Ivr, RecordingRules
-from sipcore.domain.errors import NotRecordedError
+from sipcore.domain.errors import CallStateError, NotRecordedError
 from sipcore.domain.events import DigitPressed, LegAnswered, LegEnded, PlaybackFinished
 from sipcore.domain.feature_codes import NEXT_KEY_SECONDS
 from sipcore.domain.hunt import HuntParty
@@ -314,3 +315,73 @@ class RecordedCallUnderDisorder(Disorder):
 
 TestRecordedCallUnderDisorder = RecordedCallUnderDisorder.TestCase
 TestRecordedCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+
+
+THREE = "leg-3"
+OF_THREE = StartRecording(THREE, "id-4", RECORDING, Channel.RIGHT, "101")
+
+
+class TestWhenPartiesChange:
+    def test_it_goes_on_with_whom_leg_2_was_transferred_to(self) -> None:
+        call = joined()
+        call.transfer(phone(THREE, "+12025550124"), "", 20)
+        assert call.feed(LegAnswered(THREE), 25) == [StopPlaying(ONE), BridgeLegs(ONE, THREE), OF_THREE]
+        assert call.change_recording(RecordingAction.PAUSE) == [
+            StopRecording(ONE, "id-2"),
+            StopRecording(THREE, "id-4"),
+        ]
+
+    def test_one_that_is_paused_stays_so(self) -> None:
+        call = joined()
+        call.change_recording(RecordingAction.PAUSE)
+        call.transfer(phone(THREE, "+12025550124"), "", 20)
+        assert call.feed(LegAnswered(THREE), 25)[-1] == BridgeLegs(ONE, THREE)
+        resumed = call.change_recording(RecordingAction.RESUME)
+        assert [(take.leg, take.channel) for take in resumed] == [(ONE, Channel.LEFT), (THREE, Channel.RIGHT)]
+
+    def test_a_call_becomes_recorded_when_it_is_transferred_to_an_agent(self) -> None:
+        call = call_of("+12025550123", "102")
+        assert answered(call)[-1] == JOIN
+        call.transfer(phone(THREE, "101"), "", 20)
+        assert [type(command) for command in call.feed(LegAnswered(THREE), 25)[2:]] == [StartRecording, StartRecording]
+
+    def test_the_codes_of_an_agent_who_was_transferred_away_are_nobodys(self) -> None:
+        call = call_of("+12025550123", "101")
+        answered(call)
+        call.transfer(phone(THREE, "+12025550124"), "", 20)
+        call.feed(LegAnswered(THREE), 25)
+        assert press(call, "*1", 30, THREE) == heard("*1", ONE)
+
+    def test_a_third_is_heard_beside_leg_2(self) -> None:
+        call = joined()
+        call.join_third(phone(THREE, "+12025550124"), "", 20)
+        assert call.feed(LegAnswered(THREE), 25)[-1] == OF_THREE
+        call.feed(LegEnded(THREE, 200), 30)
+        assert call.change_recording(RecordingAction.PAUSE) == [StopRecording(ONE, "id-2"), StopRecording(TWO, "id-3")]
+
+    @pytest.mark.parametrize("third", [False, True])
+    def test_who_comes_later_hears_the_notice_before_anybody_hears_them(self, third: bool) -> None:
+        call = joined(notice=True)
+        for leg in (ONE, TWO):
+            call.feed(PlaybackFinished(leg, f"notice {leg}"), 13)
+        (call.join_third if third else call.transfer)(phone(THREE, "+12025550124"), "", 20)
+        told = call.feed(LegAnswered(THREE), 25)
+        assert told[-1] == PlayAudio(THREE, f"notice {THREE}", NOTICE)
+        assert not [command for command in told if isinstance(command, BridgeLegs | JoinRoom)]
+        heard_by_three = call.feed(PlaybackFinished(THREE, f"notice {THREE}"), 28)
+        joins = [JoinRoom(leg, f"call {TERMS.id}") for leg in (ONE, TWO, THREE)] if third else [BridgeLegs(ONE, THREE)]
+        assert heard_by_three == [*joins, OF_THREE]
+
+    def test_a_third_comes_once_the_two_have_heard_the_notice(self) -> None:
+        with pytest.raises(CallStateError):
+            joined(notice=True).join_third(phone(THREE, "+12025550124"), "", 20)
+
+    def test_the_third_is_joined_with_the_one_who_stayed_while_it_heard_the_notice(self) -> None:
+        call = joined(notice=True)
+        for leg in (ONE, TWO):
+            call.feed(PlaybackFinished(leg, f"notice {leg}"), 13)
+        call.join_third(phone(THREE, "+12025550124"), "", 20)
+        call.feed(LegAnswered(THREE), 25)
+        call.feed(LegEnded(ONE, 200), 26)
+        told = call.feed(PlaybackFinished(THREE, f"notice {THREE}"), 28)
+        assert told[:2] == [JoinRoom(TWO, f"call {TERMS.id}"), JoinRoom(THREE, f"call {TERMS.id}")]

@@ -6,7 +6,8 @@ import pytest
 from call_disorder import at
 from destination_stories import CALLER, PROMPTS, TERMS, news, phone
 
-from sipcore.domain.call import Call, CallState
+from sipcore.domain.call import Call
+from sipcore.domain.call_transitions import CallState
 from sipcore.domain.causes import NORMAL_CLEARING, WITHDRAWN, WORKER_DIED, Disposition, Outcome
 from sipcore.domain.commands import BridgeLegs, Command, HangUpLeg, PlaceLeg, PlayAudio, PlayTone, StopPlaying
 from sipcore.domain.confirmation import ASK_TIMES, CONFIRM_SECONDS, PAUSE_SECONDS, ConfirmedParty

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from sipcore.domain.announcement import AnnouncementParty
-from sipcore.domain.call import Call, CallState
+from sipcore.domain.call import Call
+from sipcore.domain.call_transitions import CallState
 from sipcore.domain.causes import NO_SUCH_EXTENSION
 from sipcore.domain.commands import BridgeLegs, Command, QueueCommand
 from sipcore.domain.confirmation import ConfirmedParty

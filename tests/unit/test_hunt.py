@@ -9,7 +9,8 @@ from call_disorder import at
 from call_stories import CONGESTION_TONE, ONE, RINGBACK, TERMS
 from destination_stories import news, phone
 
-from sipcore.domain.call import Call, CallState
+from sipcore.domain.call import Call
+from sipcore.domain.call_transitions import CallState
 from sipcore.domain.causes import NO_SUCH_EXTENSION, OWN_TIMEOUT, WITHDRAWN, WORKER_DIED, Disposition, Outcome
 from sipcore.domain.commands import (
     BridgeLegs,

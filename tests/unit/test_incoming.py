@@ -10,7 +10,8 @@ from call_disorder import at
 from destination_stories import TERMS, Targets, news, phone
 
 from sipcore.domain.announcement import AnnouncementParty
-from sipcore.domain.call import Call, CallState
+from sipcore.domain.call import Call
+from sipcore.domain.call_transitions import CallState
 from sipcore.domain.causes import WITHDRAWN, WORKER_DIED, Disposition, Outcome
 from sipcore.domain.commands import (
     AnswerLeg,

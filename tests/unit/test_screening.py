@@ -10,7 +10,8 @@ from call_disorder import at
 from destination_stories import CALLER, PROMPTS, TERMS, news, phone
 
 from sipcore.domain.answering import PLAYOUT_SECONDS
-from sipcore.domain.call import Call, CallState
+from sipcore.domain.call import Call
+from sipcore.domain.call_transitions import CallState
 from sipcore.domain.causes import NORMAL_CLEARING, WITHDRAWN, Disposition, Outcome
 from sipcore.domain.commands import (
     BridgeLegs,

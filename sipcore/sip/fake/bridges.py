@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 
-from sipcore.domain.commands import JoinRoom, PassAudio
+from sipcore.domain.commands import JoinRoom, LeaveRoom, PassAudio
 from sipcore.domain.events import JoinFailed, LegAnswered, LegEnded
 from sipcore.domain.slots import Slots
 from sipcore.sip.capacity import Capacity, Carrier
@@ -34,6 +34,14 @@ class AudioGraph:
             self.connect(worker, node, other)
             self.connect(worker, other, node)
         others.add(node)
+
+    def leave(self, worker: int, node: str) -> None:
+        """Take a node out of its room in a worker's bridge."""
+        for (number, _), nodes in self._rooms.items():
+            if number == worker and node in nodes:
+                nodes.discard(node)
+                ways = {pair for other in nodes for pair in ((worker, node, other), (worker, other, node))}
+                self._edges -= ways
 
     def remove(self, worker: int, node: str) -> None:
         """Take a node out of a worker's bridge."""
@@ -127,6 +135,8 @@ class FakeBridges:
     def _connect(self, worker: Carrier, command: JoinCommand) -> None:
         if isinstance(command, JoinRoom):
             self._audio.enter(worker.number, command.leg, command.room)
+        elif isinstance(command, LeaveRoom):
+            self._audio.leave(worker.number, command.leg)
         elif isinstance(command, PassAudio):
             self._audio.connect(worker.number, command.leg, command.sink)
         else:

@@ -11,6 +11,7 @@ from sipcore.domain.commands import (
     EchoLeg,
     HangUpLeg,
     JoinRoom,
+    LeaveRoom,
     LegCommand,
     ListenForSpeech,
     PassAudio,
@@ -80,13 +81,13 @@ class FakeSipPort(FarEnds):
             raise NoLegCapacityError("all leg slots are taken; nothing was dialled")
         return self._capacity.reserve(workers[0], legs)
 
-    async def extend(self, home: Slots, legs: int) -> tuple[Slots, ...]:
+    async def extend(self, home: Slots, legs: int, *, busy: int = 1) -> tuple[Slots, ...]:
         """Reserve slots for further legs of a call, at home or where links lead home.
 
         Raises:
             NoLegCapacityError: there is no room for all of them; nothing was reserved.
         """
-        plan = self._capacity.plan_extension(home, legs, lambda _worker, _legs: True)
+        plan = self._capacity.plan_extension(home, legs, lambda _worker, _legs: True, busy)
         if plan.missing:
             raise NoLegCapacityError("all leg slots are taken; nothing was dialled")
         return self._capacity.extend(home, plan)
@@ -177,7 +178,7 @@ class FakeSipPort(FarEnds):
                 self._hang_up(leg)
             case AnswerLeg(sip_code=sip_code):
                 self._answer_with(leg, sip_code)
-            case BridgeLegs() | PassAudio() | JoinRoom():
+            case BridgeLegs() | PassAudio() | JoinRoom() | LeaveRoom():
                 self._bridges.join(command)
             case SendDigit(digit=digit):
                 leg.digits += digit

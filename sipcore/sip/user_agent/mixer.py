@@ -63,6 +63,15 @@ class Mixer:
             self.join(node, other)
         others.add(node)
 
+    def leave(self, node: Node) -> None:
+        """Take a node out of the room that it is in."""
+        for others in [nodes for nodes in self._rooms.values() if node in nodes]:
+            others.discard(node)
+            for other in others:
+                self.disconnect(node, other)
+                self.disconnect(other, node)
+        self._rooms = {room: nodes for room, nodes in self._rooms.items() if nodes}
+
     def disconnect(self, source: Node, sink: Node) -> None:
         """Undo `connect`."""
         if (source, sink) in self._wanted:
