@@ -22,6 +22,7 @@ from api.resources.calls import CallsResource, LiveRecord, LiveRecords
 from api.resources.described import described_operations
 from api.resources.keys import KeysResource
 from api.resources.queues import QueuesResource
+from api.resources.schedules import SchedulesResource
 from api.resources.surroundings import SurroundingsResource
 from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
@@ -31,6 +32,7 @@ from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderStore
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
+from sipcore.service.schedules import Schedules
 from sipcore.service.store import RecordStore
 
 SERVER_OPTIONS: Final[dict[str, Any]] = {
@@ -64,6 +66,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     *,
     calls: Calls,
     batches: Batches,
+    schedules: Schedules,
     store: RecordStore,
     ladders: LadderStore,
     queues: QueueBoard,
@@ -83,6 +86,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     Args:
         calls: places calls.
         batches: dials many numbers.
+        schedules: keeps future calls.
         store: keeps records.
         ladders: keeps the SIP messages of their legs.
         queues: where callers wait for agents.
@@ -98,12 +102,13 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         live_records: finds all calls in progress of an organisation.
         access_log: whether each request gets a line in the log.
     """
-    dialup = {"calls": calls, "batches": batches, "authenticator": authenticator}
+    dialup = {"calls": calls, "batches": batches, "schedules": schedules, "authenticator": authenticator}
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
     of_records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     operations = [
         *CallsResource(calls, store, live_record, live_records).operations(),
         *BatchesResource(batches).operations(),
+        *SchedulesResource(schedules).operations(),
         *QueuesResource(queues).operations(),
         *SurroundingsResource(directory, queues, trunk_states, live_records).operations(),
         *KeysResource(keys).operations(),

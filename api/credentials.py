@@ -12,7 +12,7 @@ from sipcore.service.authentication import Authenticator, Caller
 CHALLENGE = 'Basic realm="Click2Call", charset="UTF-8"'
 """What WWW-Authenticate says with 401 (RFC 7617 section 2.1)."""
 
-_REFUSED = "user, pass or org is wrong"
+_REFUSED = "user, pass, org or ident is wrong"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ from sipcore.service.nodes import Nodes
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.recorder import Recorder
 from sipcore.service.recording_archive import RecordingArchive
+from sipcore.service.scheduler import Scheduler
+from sipcore.service.schedules import Schedules
 from sipcore.sip.pool import WorkerPool
 from sipcore.sip.starter import PoolSettings
 from sipcore.store.opening import migrate as migrate_database
@@ -201,7 +203,10 @@ class _Server:
         engine.start()
         ladders = LadderExpiry(store.ladders, kept_days=self._settings.storage.ladder_days)
         ladders.start()
-        application = self._application(engine, batches, store, recordings, streams, pool)
+        scheduler = Scheduler(store.schedules, engine, nodes.id, self._settings.schedule.grace)
+        schedules = Schedules(store.schedules, scheduler, self._directory, numbers)
+        scheduler.start()
+        application = self._application(engine, batches, schedules, store, recordings, streams, pool)
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
 
@@ -221,6 +226,7 @@ class _Server:
         _log.info("stopping", calls=engine.calls_in_progress)
         server.stop()
         batches.stop()
+        await scheduler.stop()
         await engine.stop()
         await batches.finish()
         await recorder.stop()
@@ -235,6 +241,7 @@ class _Server:
         self,
         engine: CallEngine,
         batches: Batches,
+        schedules: Schedules,
         store: SqlRecordStore,
         recordings: RecordingArchive,
         streams: EventStreams,
@@ -244,6 +251,7 @@ class _Server:
         return make_application(
             calls=engine,
             batches=batches,
+            schedules=schedules,
             store=store,
             ladders=store.ladders,
             queues=engine.queues,
@@ -283,7 +291,7 @@ class _Server:
             _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
 
     def _take_over(self, settings: Settings, directory: Directory) -> None:
-        fixed = ("server", "storage", "sip", "log")
+        fixed = ("server", "storage", "sip", "log", "schedule")
         changed = [table for table in fixed if getattr(settings, table) != getattr(self._settings, table)]
         if changed:
             _log.warning("a restart is needed for changes of these tables", tables=changed)

@@ -36,6 +36,7 @@ _LINE_END = re.compile(r"[\r\n]")
 _CALLER_IDENTITY = re.compile(r"[0-9*#+]{1,32}")
 _LOST_PLUS = re.compile(r"\A((?:[A-Za-z]{2,5}:)?) (?=[0-9])")
 _SECONDS = re.compile(r"[0-9]{1,3}")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,6}")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DESTINATION_SHAPE = (
     "must be 1 to 32 of 0-9 * # +, after an optional ext: group: queue: ivr: msg: app: or tel:, or sip: and a name "
@@ -58,6 +59,22 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class FutureParameters:
+    """What makes a request one for a future call.
+
+    Attributes:
+        date: as given.
+        retries, retry_seconds: whole numbers.
+        ident: of the organisation, as given.
+    """
+
+    date: str
+    retries: int
+    retry_seconds: int
+    ident: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DialupParameters:
     """What a well-formed `dialup` request asks for.
 
@@ -69,6 +86,7 @@ class DialupParameters:
         ring_seconds: how long destination 1 may ring, 1 to 300.
         wait: whether the answer waits for the first stage (`Response=yes`).
         show_uids: whether the answer tells the UniqueIDs (`showUID=yes`).
+        future: when it is dialled, and how often; None: now.
     """
 
     user: str | None
@@ -80,6 +98,7 @@ class DialupParameters:
     ring_seconds: int
     wait: bool
     show_uids: bool
+    future: FutureParameters | None = None
 
 
 def spelled(name: str) -> str | None:
@@ -103,17 +122,16 @@ def read_parameters(
     Args:
         pairs: all that the request gave, in its order.
         login_needed: whether user and pass are mandatory, because nothing else tells who is asking. A request that
-            gives no credentials whatsoever passes: that is for the authentication to refuse, with a challenge.
+            gives no credentials whatsoever passes: that is for the authentication to refuse, with a challenge. So does
+            a future call, whose ident tells.
         organisation_needed: whether org is mandatory, because nothing else tells it.
 
     Raises:
-        ParameterError: one is missing, malformed, contradicts another one, or is not available yet.
+        ParameterError: one is missing, malformed, or contradicts another one.
     """
     given, destinations = _sorted_out(pairs)
-    for name in _FUTURE_CALL:
-        if name in given:
-            raise ParameterError(name, "future calls are not available yet")
     _require(given, login_needed=login_needed, organisation_needed=organisation_needed)
+    future = _future_call(given)
     show_uids, wait = _yes(given, "showUID"), _yes(given, "Response")
     if "RFormat" in given and given["RFormat"].lower() not in FORMATS:
         raise ParameterError("RFormat", f"must be one of {', '.join(FORMATS)}")
@@ -129,6 +147,7 @@ def read_parameters(
         ring_seconds=_ring_seconds(given),
         wait=wait,
         show_uids=show_uids,
+        future=future,
     )
 
 
@@ -183,6 +202,27 @@ def _require(given: dict[str, str], *, login_needed: bool, organisation_needed: 
         return
     others = f" (also missing: {', '.join(missing[1:])})" if missing[1:] else ""
     raise ParameterError(missing[0], f"is missing{others}")
+
+
+def _future_call(given: dict[str, str]) -> FutureParameters | None:
+    missing = [name for name in _FUTURE_CALL if name not in given]
+    if len(missing) == len(_FUTURE_CALL):
+        return None
+    if missing:
+        others = f" (also missing: {', '.join(missing[1:])})" if missing[1:] else ""
+        raise ParameterError(missing[0], f"is missing: a future call needs {', '.join(_FUTURE_CALL)}{others}")
+    return FutureParameters(
+        date=given["Date"],
+        retries=_whole_number(given, "Maxretry"),
+        retry_seconds=_whole_number(given, "Retrytime"),
+        ident=checked_text("ident", given["ident"]),
+    )
+
+
+def _whole_number(given: dict[str, str], name: str) -> int:
+    if not _WHOLE_NUMBER.fullmatch(given[name]):
+        raise ParameterError(name, "must be a whole number")
+    return int(given[name])
 
 
 def _yes(given: dict[str, str], name: str) -> bool:

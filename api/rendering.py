@@ -10,6 +10,7 @@ from lxml import etree
 
 from api.parameters import Format
 from sipcore.domain.batch_record import NumberResult
+from sipcore.domain.schedule import NewSchedule
 
 CONTENT_TYPES: dict[Format, str] = {
     "text": "text/plain; charset=utf-8",
@@ -38,6 +39,12 @@ def result_fields(result: NumberResult, *, show_uids: bool) -> Fields:
     reason = [] if result.reason is None else [("reason", result.reason)]
     uids = (result.uid1, result.uid2) if show_uids else None
     return [("number", result.number), ("status", result.status), *reason, *_uid_fields(uids)]
+
+
+def scheduled_fields(schedule: NewSchedule) -> Fields:
+    """Return what is answered when a future call is accepted."""
+    scheduled = schedule.terms.date.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [("status", "ok"), ("scheduled", scheduled), ("id", schedule.id)]
 
 
 def error_fields(parameter: str | None, reason: str) -> Fields:
@@ -87,7 +94,7 @@ def _append(parent: etree._Element, fields: Fields) -> None:
 
 
 def _lines(fields: Fields) -> list[str]:
-    """Return the words: a first line such as `Fail: Busy` or `error: Timeout: must be ...`, then the UniqueIDs."""
-    uids = [f"{name}={value}" for name, value in fields if name in {"dial1", "dial2"}]
+    """Return the words: a first line such as `Fail: Busy` or `error: Timeout: must be ...`, then what is named."""
+    named = [f"{name}={value}" for name, value in fields if name in {"dial1", "dial2", "scheduled", "id"}]
     words = [value for name, value in fields if name in {"status", "parameter", "reason"}]
-    return [": ".join(words), *uids]
+    return [": ".join(words), *named]

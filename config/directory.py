@@ -57,7 +57,15 @@ def directory_of(settings: Settings, audio: AudioSource) -> Directory:
     """
     edge = settings.edge
     return Directory(
-        organisations={name: _organisation(name, org, audio, edge) for name, org in settings.orgs.items()},
+        organisations={
+            name: replace(
+                _organisation(name, org, audio, edge),
+                future_calls_need_user=settings.schedule.require_user
+                if org.schedule_require_user is None
+                else org.schedule_require_user,
+            )
+            for name, org in settings.orgs.items()
+        },
         trunks={name: _trunk(name, trunk, edge) for name, trunk in settings.trunks.items()},
         sip_address=settings.sip.address if edge is None else edge.realm,
         edge=None if edge is None else edge.address,

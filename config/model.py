@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from config.edge.settings import EdgeSettings
 from config.logins import ApiKeySettings, UserSettings
 from config.recording import RecordingSettings
+from config.schedule import ScheduleSettings
 from config.secret import Database, PhoneSecret, Secret
 from config.table import Table
 from config.values import (
@@ -322,6 +323,7 @@ class OrganisationSettings(Table):
     caller_id: E164 | None = None
     caller_ids: Numbers = ()
     ident: Secret | None = None
+    schedule_require_user: bool | None = None
     internal_numbers: Shapes = ()
     allowed_prefixes: Prefixes = ()
     max_calls: int | None = Field(default=None, ge=1)
@@ -362,6 +364,7 @@ class Settings(Table):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     sip: SipSettings = Field(default_factory=SipSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     edge: EdgeSettings | None = None
     trunks: dict[Name, TrunkSettings] = Field(default_factory=dict)
     orgs: dict[Name, OrganisationSettings] = Field(default_factory=dict)

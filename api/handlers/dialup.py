@@ -18,14 +18,16 @@ from api.bodies import MAX_BYTES, TooLongError, read_body, read_query
 from api.credentials import CHALLENGE, NO_LOGIN, Login, identify, read_authorization
 from api.handlers.base import Handler, phrase
 from api.parameters import DialupParameters, Format, Pair, answer_format, read_parameters
-from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render, result_fields
+from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render, result_fields, scheduled_fields
 from sipcore.domain.causes import FAIL_REASONS, Disposition
 from sipcore.domain.directory import Scope
 from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
+from sipcore.domain.schedule import NewSchedule
 from sipcore.service.authentication import Authenticator, Caller
 from sipcore.service.batches import Batches, BatchRequest
 from sipcore.service.calls import AcceptedCall, Calls, DialRequest
 from sipcore.service.live_batch import LiveBatch
+from sipcore.service.schedules import ScheduleRequest, Schedules
 
 ANSWER_MARGIN_SECONDS = 2.0
 """How much longer than Timeout a `Response=yes` may wait for its answer."""
@@ -33,18 +35,19 @@ DRAINED_BYTES = 1 << 20
 """Longest body that is read (and dropped) to its end, so that its sender reads our 413 and not a reset."""
 
 _PREFETCH = re.compile(r"\s*prefetch\b", re.IGNORECASE)
-_WRONG_CREDENTIALS = "user, pass or org is wrong"
+_WRONG_CREDENTIALS = "user, pass, org or ident is wrong"
 
 
 class DialupHandler(Handler):
-    """Places a call, or one for each of many numbers. This class serves requests without a body."""
+    """Places calls, one for each number, now or at a later time. This class serves requests without a body."""
 
     allowed = ("GET", "POST")
 
-    def initialize(self, calls: Calls, batches: Batches, authenticator: Authenticator) -> None:
+    def initialize(self, calls: Calls, batches: Batches, schedules: Schedules, authenticator: Authenticator) -> None:
         """Take over what the routes give to every request."""
         self._calls = calls
         self._batches = batches
+        self._schedules = schedules
         self._authenticator = authenticator
         self._wanted: Format = "text"
         self._login = NO_LOGIN
@@ -86,6 +89,10 @@ class DialupHandler(Handler):
                 raise
             self._refuse(error)
             return
+        if isinstance(accepted, NewSchedule):
+            self.set_header("Link", f'</api/v1/schedules/{accepted.id}>; rel="monitor"')
+            self._finish(scheduled_fields(accepted))
+            return
         if isinstance(accepted, LiveBatch):
             self.set_header("Link", f'</api/v1/batches/{accepted.id}>; rel="monitor"')
         if parameters.wait:
@@ -115,9 +122,22 @@ class DialupHandler(Handler):
         login = self._login
         if not login.given:
             login = Login(user=parameters.user, password=parameters.password)
-        return await identify(self._authenticator, login, parameters.organisation)
+        if parameters.future is None:
+            return await identify(self._authenticator, login, parameters.organisation)
+        return await self._identify_ident(login, parameters.organisation, parameters.future.ident)
 
-    async def _accept(self, parameters: DialupParameters, caller: Caller) -> AcceptedCall | LiveBatch:
+    async def _identify_ident(self, login: Login, organisation: str | None, ident: str) -> Caller:
+        """Check the ident, and the login too when there is one; there is one when the organisation wants it."""
+        caller = None
+        if login.given or login.user is not None or login.password is not None:
+            caller = await identify(self._authenticator, login, organisation)
+            organisation = caller.organisation
+        by_ident = self._authenticator.ident(organisation or "", ident)
+        if caller is None and self._schedules.user_required(by_ident.organisation):
+            raise AuthenticationError(_WRONG_CREDENTIALS)
+        return caller or by_ident
+
+    async def _accept(self, parameters: DialupParameters, caller: Caller) -> AcceptedCall | LiveBatch | NewSchedule:
         asked: dict[str, Any] = {
             "organisation": caller.organisation,
             "user": caller.user,
@@ -125,6 +145,16 @@ class DialupHandler(Handler):
             "set_cid": parameters.set_cid,
             "ring_seconds": parameters.ring_seconds,
         }
+        if (future := parameters.future) is not None:
+            return await self._schedules.accept(
+                ScheduleRequest(
+                    dial1=parameters.dial1,
+                    date=future.date,
+                    retries=future.retries,
+                    retry_seconds=future.retry_seconds,
+                    **asked,
+                )
+            )
         if len(parameters.dial1) > 1:
             return await self._batches.dial(BatchRequest(dial1=parameters.dial1, **asked))
         return await self._calls.dial(DialRequest(dial1=parameters.dial1[0], **asked))

@@ -308,6 +308,7 @@ class Organisation:
         caller_id: E.164 number shown to the outside, or None.
         caller_ids: further verified E.164 numbers.
         ident: secret of future calls, or None.
+        future_calls_need_user: whether the ident does not authorise them without a user or key.
         users, api_keys, extensions, sip_addresses: by name or number.
         ring_groups, queues, announcements, ivrs, apps, external_numbers: by number.
         inbound: where calls to its external numbers go.
@@ -329,6 +330,7 @@ class Organisation:
     caller_id: str | None = None
     caller_ids: tuple[str, ...] = ()
     ident: str | None = field(default=None, repr=False)
+    future_calls_need_user: bool = False
     users: Mapping[str, User] = field(default_factory=dict)
     api_keys: Mapping[str, ApiKey] = field(default_factory=dict)
     extensions: Mapping[str, Extension] = field(default_factory=dict)

@@ -32,7 +32,7 @@ VERIFICATIONS_AT_ONCE = 2
 VERIFICATIONS_WAITING = 64
 """How many more may wait; beyond, `LimitReachedError`: a flood of wrong passwords is turned away."""
 
-_REFUSED = "user, pass or org is wrong"
+_REFUSED = "user, pass, org or ident is wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Caller:
 
     Attributes:
         organisation: name of the organisation.
-        user: name of the user, or of the API key.
+        user: name of the user, or of the API key; empty when the organisation's ident alone told who asks.
         scopes: what the credentials are good for.
     """
 
@@ -118,6 +118,23 @@ class Authenticator:
             await self._verify(self._dummy_hash, password)
             raise AuthenticationError(_REFUSED)
         return caller
+
+    def ident(self, organisation: str, ident: str) -> Caller:
+        """Check an organisation's secret identification, in a time that does not tell how much of it is right.
+
+        Returns:
+            The organisation, and no user.
+
+        Raises:
+            AuthenticationError: the organisation or the ident is wrong, or the organisation has none.
+        """
+        entry = self._directory.current.organisations.get(organisation)
+        expected = self._dummy_hash if entry is None or entry.ident is None else entry.ident
+        # Digests are of one length, so that the ident's own is not told either.
+        given, right = (hmac.digest(self._cache_key, text.encode(), "sha256") for text in (ident, expected))
+        if not hmac.compare_digest(given, right) or entry is None or entry.ident is None:
+            raise AuthenticationError(_REFUSED)
+        return Caller(organisation, "")
 
     async def bearer(self, key: str) -> Caller:
         """Check an API key; it belongs to one organisation, so nothing else needs to be known.

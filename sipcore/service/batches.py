@@ -6,24 +6,23 @@ import asyncio
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
 from sipcore.domain.batch import DEFAULT_CALLS_PER_SECOND, Pace
 from sipcore.domain.batch_record import BatchPage, BatchRecord, BatchReport, report_of
 from sipcore.domain.dialplan import Destination, NumberPlan, QueueDestination
-from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import (
     AuthenticationError,
     LimitReachedError,
-    ParameterError,
     ShuttingDownError,
     StoreInDoubtError,
 )
 from sipcore.domain.record import RecordFilter
-from sipcore.service.admission import destinations
 from sipcore.service.calls import DEFAULT_RING_SECONDS, Calls, DialRequest, LiveDirectory
 from sipcore.service.live_batch import LiveBatch
+from sipcore.service.number_list import checked
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.record_keeper import RecordKeeper
 from sipcore.service.store import CallStore
@@ -31,8 +30,6 @@ from sipcore.service.store import CallStore
 MAX_RUNNING = 50
 """Batches of one organisation that run at the same time."""
 _RUNNING_RETRY_SECONDS = 60
-_CHECKED_TOGETHER = 25
-"""Numbers that are checked before others get their turn: some milliseconds."""
 
 _log = structlog.get_logger(__name__)
 
@@ -97,7 +94,7 @@ class Batches:
             raise AuthenticationError("the organisation is gone from the settings")
         if sum(live.organisation == organisation.name for live in self._live.values()) >= MAX_RUNNING:
             raise LimitReachedError("running batches", _RUNNING_RETRY_SECONDS)
-        numbers, second = await self._checked(request, organisation)
+        numbers, second = await checked(request.dial1, partial(self._call_of, request), organisation, self._numbers)
         record = BatchRecord(
             id=uuid.uuid4().hex,
             organisation=organisation.name,
@@ -166,28 +163,6 @@ class Batches:
             live.abandon()
         await asyncio.gather(*self._tasks)
         await self._keeper.finish()
-
-    async def _checked(self, request: BatchRequest, organisation: Organisation) -> tuple[tuple[str, ...], Destination]:
-        """Check every destination and the caller identity; return the numbers, each once, and dial2."""
-        # By number, as some destinations cannot be hashed. Two texts may mean the same.
-        seen: dict[str, list[Destination]] = {}
-        kept: list[str] = []
-        for entry, text in enumerate(request.dial1, start=1):
-            if entry % _CHECKED_TOGETHER == 0:
-                await asyncio.sleep(0)
-            try:
-                first, second, _ = destinations(self._call_of(request, text), organisation, self._numbers)
-            except ParameterError as error:
-                if error.parameter != "dial1":
-                    raise
-                raise type(error)("dial1", f"entry {entry}: {error.reason}") from error
-            alike = seen.setdefault(first.number, [])
-            if first not in alike:
-                alike.append(first)
-                kept.append(text)
-        if len(kept) > 1 and not second.serves_many:
-            raise ParameterError("dial2", "several numbers need one that talks to many: a message, IVR, queue or app")
-        return tuple(kept), second
 
     def _begin(self, record: BatchRecord, request: BatchRequest, second: Destination) -> LiveBatch:
         template = replace(self._call_of(request, request.dial1[0]), batch_id=record.id)

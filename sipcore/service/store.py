@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
+from sipcore.domain.schedule import DueNumber, NewSchedule, SchedulePage, ScheduleReport, ScheduleTerms
 from sipcore.domain.waiting_queue import AgentMemory
 
 
@@ -107,6 +108,64 @@ class BatchStore(Protocol):
         Raises:
             ParameterError: the cursor is none of ours.
         """
+        ...
+
+
+class ScheduleStore(Protocol):
+    """Keeps future calls. Every method raises `StoreUnavailableError`, as above.
+
+    Attributes:
+        on_due: called when something may be due earlier than it was.
+    """
+
+    on_due: Callable[[], None]
+
+    async def accept(self, schedule: NewSchedule) -> None:
+        """Write a future call."""
+        ...
+
+    async def get(self, organisation: str, schedule_id: str) -> ScheduleReport | None:
+        """Read one of the organisation, or None."""
+        ...
+
+    async def find(self, organisation: str, *, cursor: str | None = None, limit: int = 50) -> SchedulePage:
+        """Read a page of the organisation's.
+
+        Raises:
+            ParameterError: the cursor is none of ours.
+        """
+        ...
+
+    async def change(self, organisation: str, schedule_id: str, terms: ScheduleTerms) -> None:
+        """Write new terms over those of one that is pending.
+
+        Raises:
+            ScheduleRunningError: it is not.
+        """
+        ...
+
+    async def cancel(self, organisation: str, schedule_id: str, now: datetime) -> tuple[str, ...]:
+        """Take out what waits of one; return the ids of its calls that go on."""
+        ...
+
+    async def next_due(self, without: Iterable[str] = ()) -> datetime | None:
+        """Tell when a number that nobody has claimed is due next, but for some organisations' numbers; or None."""
+        ...
+
+    async def claim(self, node: str, now: datetime, limit: int, without: Iterable[str] = ()) -> list[DueNumber]:
+        """Claim numbers that are due, those that wait longest first; nobody else gets them."""
+        ...
+
+    async def release(self, node: str) -> None:
+        """Give back what a node has claimed and not dialled."""
+        ...
+
+    async def refuse(self, number_id: str, node: str, reason: str, now: datetime) -> None:
+        """Note why a claimed number is not dialled, ever."""
+        ...
+
+    async def miss(self, now: datetime, grace: timedelta, limit: int) -> int:
+        """Take out what was due while no node looked, and is later than `grace` now; return how many."""
         ...
 
 

@@ -172,21 +172,13 @@ def follow(connection: sa.Connection, settled: Iterable[SettledAttempt]) -> None
     end_those_over(connection, over)
 
 
-def release(connection: sa.Connection, released: Sequence[tuple[str, str]]) -> None:
-    """Give claimed numbers (entry, node) back that were not dialled."""
-    of_node = defaultdict(list)
-    for number_id, node in released:
-        of_node[node].append(number_id)
-    for node, ids in of_node.items():
-        connection.execute(
-            sa.update(schedule_numbers)
-            .where(_N.id.in_(ids), _N.claimed_by == node, _N.due_at.is_not(None))
-            .values(claimed_by=None)
-        )
+def release(connection: sa.Connection, nodes: Sequence[str]) -> None:
+    """Give back what nodes have claimed and not dialled."""
+    release_all(connection, _N.claimed_by.in_(nodes))
 
 
 def release_all(connection: sa.Connection, of_nodes: sa.ColumnElement[bool]) -> None:
-    """Give everything back that some nodes have claimed and not dialled; none of them runs any more."""
+    """Give back what some nodes have claimed and not dialled."""
     claimed = _N.claimed_by.is_not(None), _N.due_at.is_not(None), of_nodes
     connection.execute(sa.update(schedule_numbers).where(*claimed).values(claimed_by=None))
 

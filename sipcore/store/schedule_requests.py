@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from sipcore.domain import schedule_events
 from sipcore.domain.attempt import AttemptSource
-from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import ScheduleRunningError
 from sipcore.domain.retry import RetryPolicy
 from sipcore.domain.schedule import (
@@ -20,6 +19,7 @@ from sipcore.domain.schedule import (
     NumberStatus,
     Schedule,
     ScheduledNumber,
+    ScheduleReport,
     ScheduleTerms,
 )
 from sipcore.store import outbox
@@ -108,8 +108,42 @@ def cancel(connection: sa.Connection, cancellations: Sequence[Cancellation]) -> 
 
 
 def one_schedule(organisation: str, schedule_id: str) -> sa.Select[Any]:
-    """Select a future call by its id."""
-    return _schedules(organisation).where(_S.id == schedule_id)
+    """Select a future call with its numbers, each once for every attempt that was made, or once."""
+    made = (attempts.c.source_id == _N.id) & (attempts.c.source == AttemptSource.SCHEDULE)
+    return (
+        sa.select(
+            schedules,
+            _N.position,
+            _N.number,
+            _N.status,
+            _N.due_at,
+            _N.reason,
+            attempts.c.number.label("attempt"),
+            attempts.c.id.label("record_id"),
+            attempts.c.begun_at.label("attempted_at"),
+            attempts.c.outcome,
+        )
+        .select_from(schedules.join(schedule_numbers).outerjoin(attempts, made))
+        .where(_S.id == schedule_id, _S.organisation == organisation)
+        .order_by(_N.position, attempts.c.number)
+    )
+
+
+def to_report(rows: Sequence[sa.Row[Any]]) -> ScheduleReport | None:
+    """Build a future call from the rows of the statement above; None: there is none."""
+    if not rows:
+        return None
+    made: dict[int, tuple[sa.Row[Any], list[MadeAttempt]]] = {}
+    for row in rows:
+        _, of_number = made.setdefault(row.position, (row, []))
+        if row.record_id is not None:
+            of_number.append(MadeAttempt(row.attempt, row.record_id, row.attempted_at, row.outcome))
+    numbers = tuple(
+        ScheduledNumber(row.number, NumberStatus(row.status), row.due_at, row.reason, tuple(of_number))
+        for row, of_number in made.values()
+    )
+    next_at = min((number.due_at for number in numbers if number.due_at is not None), default=None)
+    return ScheduleReport(_to_schedule(rows[0], numbers[0].number, len(numbers), next_at), numbers)
 
 
 def newest_schedules(organisation: str, after: PagePosition | None, limit: int) -> sa.Select[Any]:
@@ -120,68 +154,40 @@ def newest_schedules(organisation: str, after: PagePosition | None, limit: int) 
         after: begin behind this one, or None: with the newest.
         limit: most.
     """
-    page = _schedules(organisation)
+    of_it = sa.select(schedule_numbers).where(_N.schedule_id == _S.id)
+    page = sa.select(
+        schedules,
+        of_it.with_only_columns(_N.number).where(_N.position == 0).scalar_subquery().label("dial1"),
+        of_it.with_only_columns(sa.func.count()).scalar_subquery().label("numbers"),
+        of_it.with_only_columns(sa.func.min(_N.due_at)).scalar_subquery().label("next_at"),
+    ).where(_S.organisation == organisation)
     if after is not None:
         page = page.where(after.behind(_S.accepted_at, _S.id))
     return page.order_by(_S.accepted_at.desc(), _S.id.desc()).limit(limit)
 
 
 def to_schedules(rows: Iterable[sa.Row[Any]]) -> tuple[Schedule, ...]:
-    """Build future calls from the rows of one of the two statements above."""
-    return tuple(
-        Schedule(
-            id=row.id,
-            organisation=row.organisation,
-            user=row.user,
-            accepted_at=row.accepted_at,
-            dial1=row.dial1,
-            numbers=row.numbers,
-            dial2=row.dial2,
-            set_cid=row.set_cid,
-            ring_seconds=row.ring_seconds,
-            date=row.date,
-            retry=RetryPolicy(row.retries, row.retry_seconds),
-            next_at=row.next_at,
-            begun_at=row.begun_at,
-            cancelled_by=row.cancelled_by,
-            ended_at=row.ended_at,
-        )
-        for row in rows
-    )
+    """Build future calls from the rows of the statement above."""
+    return tuple(_to_schedule(row, row.dial1, row.numbers, row.next_at) for row in rows)
 
 
-def numbers_of(schedule_id: str) -> sa.Select[Any]:
-    """Select the numbers of a future call, each once for every attempt that was made, or once."""
-    made = (attempts.c.source_id == _N.id) & (attempts.c.source == AttemptSource.SCHEDULE)
-    return (
-        sa.select(
-            _N.number,
-            _N.status,
-            _N.due_at,
-            _N.reason,
-            _N.position,
-            attempts.c.number.label("attempt"),
-            attempts.c.id.label("record_id"),
-            attempts.c.begun_at,
-            attempts.c.outcome,
-        )
-        .outerjoin(attempts, made)
-        .where(_N.schedule_id == schedule_id)
-        .order_by(_N.position, attempts.c.number)
-    )
-
-
-def to_numbers(rows: Iterable[sa.Row[Any]]) -> tuple[ScheduledNumber, ...]:
-    """Build numbers from the rows of the statement above."""
-    made: dict[int, tuple[sa.Row[Any], list[MadeAttempt]]] = {}
-    for row in rows:
-        _, of_number = made.setdefault(row.position, (row, []))
-        if row.record_id is not None:
-            outcome = None if row.outcome is None else Disposition(row.outcome)
-            of_number.append(MadeAttempt(row.attempt, row.record_id, row.begun_at, outcome))
-    return tuple(
-        ScheduledNumber(row.number, NumberStatus(row.status), row.due_at, row.reason, tuple(of_number))
-        for row, of_number in made.values()
+def _to_schedule(row: sa.Row[Any], dial1: str, numbers: int, next_at: datetime | None) -> Schedule:
+    return Schedule(
+        id=row.id,
+        organisation=row.organisation,
+        user=row.user,
+        accepted_at=row.accepted_at,
+        dial1=dial1,
+        numbers=numbers,
+        dial2=row.dial2,
+        set_cid=row.set_cid,
+        ring_seconds=row.ring_seconds,
+        date=row.date,
+        retry=RetryPolicy(row.retries, row.retry_seconds),
+        next_at=next_at,
+        begun_at=row.begun_at,
+        cancelled_by=row.cancelled_by,
+        ended_at=row.ended_at,
     )
 
 
@@ -196,16 +202,6 @@ def calls_under_way(schedule_id: str) -> sa.Select[tuple[str]]:
             attempts.c.settled_at.is_(None),
         )
     )
-
-
-def _schedules(organisation: str) -> sa.Select[Any]:
-    of_it = sa.select(schedule_numbers).where(_N.schedule_id == _S.id)
-    return sa.select(
-        schedules,
-        of_it.with_only_columns(_N.number).where(_N.position == 0).scalar_subquery().label("dial1"),
-        of_it.with_only_columns(sa.func.count()).scalar_subquery().label("numbers"),
-        of_it.with_only_columns(sa.func.min(_N.due_at)).scalar_subquery().label("next_at"),
-    ).where(_S.organisation == organisation)
 
 
 def _terms_row(terms: ScheduleTerms) -> dict[str, Any]:

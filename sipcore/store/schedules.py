@@ -57,13 +57,7 @@ class SqlScheduleStore:
         Raises:
             StoreUnavailableError: the database does not answer.
         """
-        found = schedule_requests.to_schedules(
-            await self._read(schedule_requests.one_schedule(organisation, schedule_id))
-        )
-        if not found:
-            return None
-        numbers = schedule_requests.to_numbers(await self._read(schedule_requests.numbers_of(schedule_id)))
-        return ScheduleReport(found[0], numbers)
+        return schedule_requests.to_report(await self._read(schedule_requests.one_schedule(organisation, schedule_id)))
 
     async def find(self, organisation: str, *, cursor: str | None = None, limit: int = 50) -> SchedulePage:
         """Read a page of the organisation's, newest first.
@@ -125,13 +119,13 @@ class SqlScheduleStore:
         """
         return await self._writer.write(schedule_dialling.claim, Claim(node, now, limit, frozenset(without)))
 
-    async def release(self, number_id: str, node: str) -> None:
-        """Give a claimed number back that was not dialled.
+    async def release(self, node: str) -> None:
+        """Give back what a node has claimed and not dialled.
 
         Raises:
             StoreUnavailableError: it is still claimed.
         """
-        await self._writer.write(schedule_dialling.release, (number_id, node))
+        await self._writer.write(schedule_dialling.release, node)
 
     async def refuse(self, number_id: str, node: str, reason: str, now: datetime) -> None:
         """Note why a claimed number is not dialled, ever.

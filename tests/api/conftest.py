@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -41,6 +41,8 @@ from sipcore.service.key_ring import KeyRing
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
+from sipcore.service.scheduler import Scheduler
+from sipcore.service.schedules import Schedules
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 KEY = "c2c_0123456789abcdef"
@@ -238,6 +240,8 @@ def directory() -> Directory:
         name="acme",
         trunk="main",
         caller_id="+12025550100",
+        time_zone="America/New_York",
+        ident="org-secret",
         calls_per_second=1000.0,
         announcements={"800": Announcement("800", "/notice.wav")},
         users={
@@ -286,7 +290,13 @@ class MemoryEvents:
 
 
 @pytest.fixture
-async def site(directory: Directory, tmp_path: Path):
+def schedule_store() -> Any:
+    """Tests of future calls have one; nobody else asks for it."""
+    return None
+
+
+@pytest.fixture
+async def site(directory: Directory, tmp_path: Path, schedule_store: Any):
     told: list[object] = []
     keys = KeyRing(MemoryKeys())
     calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
@@ -306,6 +316,12 @@ async def site(directory: Directory, tmp_path: Path):
             store=store,
             ladders=store.ladders,
             batches=Batches(calls, store, live, PhoneNumberPlan(), queues),
+            schedules=Schedules(
+                schedule_store,
+                Scheduler(schedule_store, calls, "n" * 32, timedelta(minutes=5)),
+                live,
+                PhoneNumberPlan(),
+            ),
             queues=queues,
             recordings=recordings,
             streams=streams,

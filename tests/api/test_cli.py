@@ -123,7 +123,7 @@ async def test_dial_tells_how_each_of_several_numbers_stands_until_all_are_over(
 @pytest.mark.parametrize(
     ("arguments", "environment", "line"),
     [
-        (["101", "102"], {"CLICK2CALL_PASSWORD": "wrong"}, "refused (401): user, pass or org is wrong"),
+        (["101", "102"], {"CLICK2CALL_PASSWORD": "wrong"}, "refused (401): user, pass, org or ident is wrong"),
         (["10x", "102"], {}, "refused (400): dial1: must be"),
         (["101,102", "103"], {}, "refused (400): dial2: several numbers need"),
         (["101", "102"], {"CLICK2CALL_URL": "http://127.0.0.1:1"}, "cannot reach http://127.0.0.1:1"),

@@ -71,7 +71,7 @@ WRONG_PARAMETERS = [
 @pytest.mark.parametrize("header", WRONG_HEADERS)
 async def test_wrong_or_no_credentials_are_challenged_with_one_body(site, header):
     answer = await site.fetch(query(), headers=header)
-    assert (answer.code, answer.body) == (401, b"error: user, pass or org is wrong")
+    assert (answer.code, answer.body) == (401, b"error: user, pass, org or ident is wrong")
     assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
     assert site.calls.dialled == []
 
@@ -79,7 +79,7 @@ async def test_wrong_or_no_credentials_are_challenged_with_one_body(site, header
 @pytest.mark.parametrize("more", WRONG_PARAMETERS)
 async def test_wrong_parameters_get_the_same_body_and_no_challenge(site, more):
     answer = await site.fetch(query(**more))
-    assert (answer.code, answer.body) == (401, b"error: user, pass or org is wrong")
+    assert (answer.code, answer.body) == (401, b"error: user, pass, org or ident is wrong")
     assert "WWW-Authenticate" not in answer.headers
     assert site.calls.dialled == []
 

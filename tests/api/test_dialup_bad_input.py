@@ -75,20 +75,11 @@ async def test_hostile_credentials_are_refused_by_name(site, name, value):
         *(("RFormat", v) for v in ("", "yaml", "xml\r\n", "<xml>")),
         *(("SetCID", v) for v in ("tel:+12025550100", "anonymous")),
         ("showUID", "yes"),
-        ("Date", "202612312359"),
-        ("Maxretry", "3"),
-        ("Retrytime", "60"),
-        ("ident", "org-secret"),
         *(("dial2", v) for v in ("101,102", "101;102", "101\n102")),
     ],
 )  # fmt: skip
 async def test_a_value_outside_the_contract_is_refused_by_name(site, name, value):
     await refused(site, await site.dialup({name: value}), name)
-
-
-@pytest.mark.parametrize("name", ["Date", "Maxretry", "Retrytime", "ident"])
-async def test_future_calls_are_told_to_be_not_available_yet(site, name):
-    assert b"not available yet" in (await site.dialup({name.upper(): "1"})).body
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -189,7 +189,7 @@ def test_dial_exits_2_with_one_line_when_the_password_is_wrong(
     calls, rows = len(phones[0].calls()), server.rows("SELECT count(*) FROM calls")
     done = click2call("dial", "101", "102", **{**login, "CLICK2CALL_PASSWORD": "wr0ng"})
     assert done.returncode == 2
-    assert done.stderr == "click2call: refused (401): user, pass or org is wrong\n"
+    assert done.stderr == "click2call: refused (401): user, pass, org or ident is wrong\n"
     assert (len(phones[0].calls()), server.rows("SELECT count(*) FROM calls")) == (calls, rows)
 
 
@@ -245,5 +245,5 @@ def test_every_wrong_login_gets_the_same_answer_and_nothing_is_dialled(server: S
         ask(server, {"Authorization": f"Bearer {KEY}"}, org="elsewhere"),
         ask(server, {"Authorization": "Basic ???"}),
     ]
-    assert {(answer.status, answer.body) for answer in refused} == {(401, "error: user, pass or org is wrong")}
+    assert {(answer.status, answer.body) for answer in refused} == {(401, "error: user, pass, org or ident is wrong")}
     assert len(busy.received("INVITE")) == dialled

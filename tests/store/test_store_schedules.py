@@ -133,9 +133,9 @@ async def test_two_nodes_that_claim_at_once_get_different_numbers(nodes, databas
 async def test_what_was_not_dialled_is_given_back_and_due_as_before(store, nodes):
     await nodes.accept()
     (due,) = await nodes.claim()
-    await store.schedules.release(due.id, OTHER)
+    await store.schedules.release(OTHER)
     assert await nodes.claim() == []
-    await store.schedules.release(due.id, NODE)
+    await store.schedules.release(NODE)
     assert await nodes.claim() == [due]
 
 
@@ -343,9 +343,9 @@ async def test_a_cancelled_one_is_not_dialled_and_says_so_once(store, nodes):
 
 async def test_a_call_that_rings_when_it_is_cancelled_is_named_and_not_tried_again(store, nodes):
     new = await nodes.accept("101", "102")
-    first, second = await nodes.claim()
-    await store.schedules.release(second.id, NODE)
+    first, _ = await nodes.claim()
     record = await nodes.begin(first)
+    await store.schedules.release(NODE)
     assert await store.schedules.cancel("acme", new.id, NOON) == (record.id,)
     assert await nodes.statuses(new) == [NumberStatus.DIALLING, NumberStatus.CANCELLED]
     await nodes.settle(record, Disposition.NO_ANSWER)

@@ -129,7 +129,7 @@ async def test_whatever_is_wrong_is_the_same_error_after_one_verification(
 ):
     with pytest.raises(AuthenticationError) as refused:
         await authenticator.password(organisation_name, user, password)
-    assert str(refused.value) == "user, pass or org is wrong"
+    assert str(refused.value) == "user, pass, org or ident is wrong"
     assert len(hasher.verified) == 1
 
 
@@ -215,7 +215,7 @@ async def test_a_flood_of_wrong_passwords_is_turned_away_and_leaves_others_alone
 async def test_a_key_names_its_organisation(live, authenticator):
     assert await authenticator.bearer("key") == Caller("acme", "crm")
     live.current = Directory()
-    with pytest.raises(AuthenticationError, match="user, pass or org is wrong"):
+    with pytest.raises(AuthenticationError, match="user, pass, org or ident is wrong"):
         await authenticator.bearer("key")
 
 

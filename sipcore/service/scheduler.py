@@ -1,0 +1,204 @@
+"""Dials future calls when they are due.
+
+The database holds what waits; of all that only the time when something is due next is known here, and the numbers that
+are being dialled right now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from sipcore.domain.attempt import Attempt, AttemptSource
+from sipcore.domain.errors import (
+    AttemptWithdrawnError,
+    Click2CallError,
+    LimitReachedError,
+    NoLegCapacityError,
+    ShuttingDownError,
+    StoreUnavailableError,
+)
+from sipcore.domain.schedule import DueNumber
+from sipcore.service.calls import AcceptedCall, Calls, DialRequest
+from sipcore.service.store import ScheduleStore
+
+BLOCK = 50
+"""Numbers that are claimed, and dialled, together."""
+POLL_SECONDS = 5.0
+"""How long nobody looks at the database at most: another node may have taken a future call, or the clock has jumped."""
+LOOK_SECONDS = 20.0
+"""How often it is noted that somebody looks; less than the shortest grace."""
+NO_ROOM_SECONDS = 1.0
+"""How long nothing is dialled when there was no leg slot for a number, or no database."""
+MISSED_BLOCK = 200
+
+_log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """Read the wall clock."""
+    return datetime.now(UTC)
+
+
+class Scheduler:
+    """Claims and dials; everything happens in one event loop.
+
+    Args:
+        store: keeps future calls.
+        calls: places calls, and writes each attempt with its record.
+        node: id of this node.
+        grace: how late a number may be dialled that was due while no server ran.
+        now: the present (aware), by the clock that dates are written for.
+    """
+
+    def __init__(
+        self,
+        store: ScheduleStore,
+        calls: Calls,
+        node: str,
+        grace: timedelta,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._calls = calls
+        self._node = node
+        self._grace = grace
+        self._now = now
+        self._looked_at: datetime | None = None
+        self._held: dict[str, float] = {}
+        self._no_room_until = 0.0
+        self._claims_left = True
+        self._under_way: dict[str, AcceptedCall] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to dial what is due."""
+        self._store.on_due = self._wake.set
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Dial nothing more; called before the calls are ended."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+
+    def withdraw(self, organisation: str, call_id: str) -> None:
+        """Hang up an attempt that nobody has answered yet."""
+        accepted = self._under_way.get(call_id)
+        if accepted is not None and not accepted.first_stage.done():
+            self._calls.hang_up(organisation, call_id)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                seconds = await self._turn()
+            except StoreUnavailableError as error:
+                _log.warning("future calls not looked for", error=str(error))
+                seconds = NO_ROOM_SECONDS
+            except Exception:  # noqa: BLE001 - whatever it was, without this task no future call would be dialled
+                _log.exception("future calls not looked for")
+                seconds = NO_ROOM_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+
+    async def _turn(self) -> float:
+        """Dial everything that is due now; return for how many seconds nothing is to be done."""
+        await self._give_back()
+        await self._look()
+        while not self._stopping:
+            monotonic = time.monotonic()
+            if monotonic < self._no_room_until:
+                return self._no_room_until - monotonic
+            self._held = {name: until for name, until in self._held.items() if until > monotonic}
+            due_at = await self._store.next_due(self._held)
+            now = self._now()
+            if due_at is None or due_at > now:
+                waits = [POLL_SECONDS, *(until - monotonic for until in self._held.values())]
+                if due_at is not None:
+                    waits.append((due_at - now).total_seconds())
+                return max(min(waits), 0.0)
+            # Should the answer be lost, the claim may have been made.
+            self._claims_left = True
+            claimed = await self._store.claim(self._node, now, BLOCK, self._held)
+            self._claims_left = False
+            await asyncio.gather(*(self._dial(number) for number in claimed))
+            await self._give_back()
+        return 0.0
+
+    async def _give_back(self) -> None:
+        """Let go of what was claimed and not dialled, be it of a turn that failed."""
+        if self._claims_left:
+            await self._store.release(self._node)
+            self._claims_left = False
+
+    async def _look(self) -> None:
+        """Take out what was due while nobody looked, unless the last look was just now."""
+        now = self._now()
+        if self._looked_at is not None and timedelta() <= now - self._looked_at < timedelta(seconds=LOOK_SECONDS):
+            return
+        missed = 0
+        while block := await self._store.miss(now, self._grace, MISSED_BLOCK):
+            missed += block
+            if block < MISSED_BLOCK:
+                break
+        self._looked_at = now
+        if missed:
+            _log.warning("future calls missed: they were due while no server ran", numbers=missed)
+
+    async def _dial(self, number: DueNumber) -> None:
+        """Dial a claimed number, or say why not; one that may be dialled later is given back."""
+        try:
+            self._follow(await self._calls.dial(self._request(number)), number.organisation)
+        except AttemptWithdrawnError:
+            _log.info("future call withdrawn before it was dialled", number=number.id)
+        except LimitReachedError as error:
+            self._held[number.organisation] = time.monotonic() + error.retry_after
+            self._claims_left = True
+        except (NoLegCapacityError, StoreUnavailableError, ShuttingDownError) as error:
+            _log.warning("future call put off", number=number.id, reason=str(error))
+            self._no_room_until = time.monotonic() + NO_ROOM_SECONDS
+            self._claims_left = True
+        except Click2CallError as error:
+            await self._refuse(number, str(error))
+        except Exception:  # noqa: BLE001 - whatever it is, the other numbers go on; the story is in the log
+            _log.exception("future call not dialled", number=number.id)
+            await self._refuse(number, "an internal error, see the server's log")
+
+    async def _refuse(self, number: DueNumber, reason: str) -> None:
+        _log.warning("future call refused", number=number.id, reason=reason)
+        try:
+            await self._store.refuse(number.id, self._node, reason, self._now())
+        except StoreUnavailableError:
+            # It is claimed again later, and refused again.
+            self._claims_left = True
+
+    def _request(self, number: DueNumber) -> DialRequest:
+        return DialRequest(
+            organisation=number.organisation,
+            user=number.user,
+            dial1=number.dial1,
+            dial2=number.dial2,
+            set_cid=number.set_cid,
+            ring_seconds=number.ring_seconds,
+            attempt=Attempt(AttemptSource.SCHEDULE, number.id, number.attempts + 1, self._node),
+        )
+
+    def _follow(self, accepted: AcceptedCall, organisation: str) -> None:
+        self._under_way[accepted.id] = accepted
+        accepted.over.add_done_callback(lambda _: self._over(accepted.id, organisation))
+
+    def _over(self, call_id: str, organisation: str) -> None:
+        del self._under_way[call_id]
+        if self._held.pop(organisation, None) is not None or self._no_room_until:
+            # One call less may be within the limits, and leaves room.
+            self._no_room_until = 0.0
+            self._wake.set()
