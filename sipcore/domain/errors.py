@@ -128,6 +128,20 @@ class AttemptWithdrawnError(Click2CallError):
     http_status = 409
 
 
+class CampaignStateError(Click2CallError):
+    """The campaign is not in a state in which that can be done (HTTP 409)."""
+
+    error_id = "campaign_state"
+    http_status = 409
+
+
+class DoNotCallError(Click2CallError):
+    """The number is on the organisation's do-not-call list; it was not dialled."""
+
+    error_id = "do_not_call"
+    http_status = 409
+
+
 class NotRecordedError(Click2CallError):
     """The call is not being recorded, or no more (HTTP 409)."""
 

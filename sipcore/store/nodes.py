@@ -210,6 +210,7 @@ UNION ALL SELECT NULL, id FROM nodes
 UNION ALL SELECT NULL, node FROM calls WHERE ended_at IS NULL
 UNION ALL SELECT NULL, node FROM batches WHERE ended_at IS NULL
 UNION ALL SELECT NULL, claimed_by FROM schedule_numbers WHERE claimed_by IS NOT NULL
+UNION ALL SELECT NULL, claimed_by FROM campaign_numbers WHERE claimed_by IS NOT NULL
 """
 
 

@@ -15,7 +15,7 @@ from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.record import CallRecord, LegRecord
 from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
-from sipcore.store import attempts, ladders, outbox, schedule_dialling
+from sipcore.store import attempts, campaign_dialling, ladders, outbox, schedule_dialling
 from sipcore.store.schema import batches, calls, legs, queue_agents, recordings
 from sipcore.store.upsert import overwriting
 
@@ -96,6 +96,7 @@ def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     _insert_legs(connection, records)
     attempts.begin(connection, records)
     schedule_dialling.begin(connection, records)
+    campaign_dialling.begin(connection, records)
     outbox.put(connection, map(public_events.accepted, records))
 
 
@@ -113,7 +114,9 @@ def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
 
 def settle_attempts(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     """Settle the attempts that complete calls were, with what follows from that."""
-    schedule_dialling.follow(connection, attempts.settle(connection, records))
+    settled = attempts.settle(connection, records)
+    schedule_dialling.follow(connection, settled)
+    campaign_dialling.follow(connection, settled)
 
 
 def _ended_among(connection: sa.Connection, ids: list[str]) -> set[str]:

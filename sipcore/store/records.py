@@ -17,6 +17,7 @@ from sipcore.domain.recording import Recording
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import operations
 from sipcore.store.api_keys import SqlKeyStore
+from sipcore.store.campaigns import SqlCampaignStore
 from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database
 from sipcore.store.events import SqlEventStore
@@ -61,6 +62,7 @@ class SqlRecordStore:
         nodes: who else uses the database.
         keys: Bearer keys that were made beside those of the settings.
         schedules: future calls; what follows an attempt is stored with the end of its call's record.
+        campaigns: campaigns and do-not-call lists; the same is true of their attempts.
     """
 
     def __init__(self, database: Database, node: str) -> None:
@@ -71,6 +73,7 @@ class SqlRecordStore:
         self.nodes = SqlNodeStore(node, self._writer, database.server)
         self.keys = SqlKeyStore(self._writer, self._read)
         self.schedules = SqlScheduleStore(self._writer, self._read, self.events)
+        self.campaigns = SqlCampaignStore(self._writer, self._read, self.events)
 
     async def accept(self, record: CallRecord) -> None:
         """Write the first row of a call and its legs.
@@ -92,6 +95,7 @@ class SqlRecordStore:
         self.events.on_stored()
         if record.attempt is not None:
             self.schedules.on_due()
+            self.campaigns.on_due()
 
     async def get(self, organisation: str, record_id: str) -> CallRecord | None:
         """Read one record of the organisation, or None.

@@ -12,7 +12,8 @@ from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.public_events import PublicEvent, batch_events, recording_ready
 from sipcore.domain.record import interrupted
 from sipcore.domain.recording import Recording
-from sipcore.store import operations, outbox, schedule_dialling
+from sipcore.store import campaign_dialling, operations, outbox, schedule_dialling
+from sipcore.store.campaign_schema import campaign_numbers
 from sipcore.store.queries import (
     one_batch,
     one_record,
@@ -40,6 +41,7 @@ def settle(
         operations.complete(connection, ended)
         operations.settle_attempts(connection, ended)
     schedule_dialling.release_all(connection, gone(schedule_numbers.c.claimed_by))
+    campaign_dialling.release_all(connection, gone(campaign_numbers.c.claimed_by))
     running = to_batches(connection.execute(unfinished_batches(gone(batches.c.node))))
     if running:
         over = [replace(batch, cancelled_by=batch.cancelled_by or "restart", ended_at=now) for batch in running]
