@@ -26,16 +26,19 @@ class Edge(KamailioProcess):
     def __init__(self, settings: Path, *, host: str, port: int, workdir: Path | None = None) -> None:
         super().__init__(host, port, workdir)
         self._settings = settings
+        self._generated = False
 
     def generate(self) -> None:
-        """Make its files anew from the settings; the tables of phones count at once, others after `rpc`."""
+        """Make its files anew from the settings, as is done for its first start."""
         command = [str(_CLICK2CALL), "edge", "--config", str(self._settings), "--output", str(self.log.parent)]
         made = subprocess.run(command, capture_output=True, text=True, check=False)
         if made.returncode:
             raise TestbedError(f"click2call edge: {made.stderr}")
+        self._generated = True
 
     def _configure(self) -> Path:
-        self.generate()
+        if not self._generated:
+            self.generate()
         return self.log.with_name("kamailio.cfg")
 
     def destinations(self) -> dict[str, bool]:

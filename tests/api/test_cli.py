@@ -256,7 +256,9 @@ class TestEdge:
         assert printed.stdout.startswith("#!KAMAILIO\n")
         written = run("edge", "--config", str(settings), "--output", str(tmp_path / "edge"))
         assert written.stdout == f"ok: kamailio.cfg and edge.db are in {tmp_path / 'edge'}\n"
-        assert sorted(path.name for path in (tmp_path / "edge").iterdir()) == ["edge.db", "kamailio.cfg"]
+        assert (tmp_path / "edge" / "edge.db").exists()
+        text = (tmp_path / "edge" / "kamailio.cfg").read_text()
+        assert text == printed.stdout.replace("/etc/kamailio/click2call", str(tmp_path / "edge"))
 
     def test_of_a_site_without_one_says_so(self, tmp_path):
         settings = tmp_path / "site.toml"
