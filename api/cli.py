@@ -1,25 +1,21 @@
-"""The command line: `click2call serve`, `check`, `migrate`, `edge`, `keys`, `hash-password` and `dial`.
+"""The command line: what runs a server and looks after it, and what talks to one that runs (`api/commands/`).
 
 Exit codes: 0 all well, 1 the call failed, 2 something was wrong with the settings, the arguments or the server.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from argon2 import PasswordHasher
 
-from api.commands import keys
+from api.commands import calls, events, keys, queues, recordings, records
 from api.commands.console import WRONG, ConfigOption, err, out, told_in_one_line
-from api.dial_command import Dialling, dial_and_watch
-from sipcore.service.calls import DEFAULT_RING_SECONDS
-
-INTERRUPTED: Final = 130
-"""As a shell reports a program that Ctrl-C ended."""
+from api.commands.dial import dial
+from api.commands.trunks import trunks
 
 # Rich tracebacks would show local variables, passwords among them.
 app = typer.Typer(
@@ -28,7 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One HTTP request makes two phones talk.",
 )
-app.add_typer(keys.app, name="keys")
+for group in (calls, records, recordings, queues, events, keys):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+app.command()(dial)
+app.command()(trunks)
 
 
 @app.command()
@@ -91,48 +90,6 @@ def hash_password() -> None:
         err.print("click2call: the password is empty")
         raise typer.Exit(WRONG)
     out.print(PasswordHasher().hash(password))
-
-
-@app.command()
-def dial(  # noqa: PLR0913 - each is an option of the command line
-    dial1: Annotated[str, typer.Argument(help="Destination 1, which rings first; several: 101,102.")],
-    dial2: Annotated[str, typer.Argument(help="Destination 2, dialled when destination 1 has answered.")],
-    *,
-    organisation: Annotated[str, typer.Option("--org", envvar="CLICK2CALL_ORG", help="Your organisation.")],
-    user: Annotated[str, typer.Option("--user", envvar="CLICK2CALL_USER", help="Your user name in it.")],
-    password: Annotated[
-        str,
-        typer.Option(
-            "--password", envvar="CLICK2CALL_PASSWORD", prompt=True, hide_input=True, help="Asked for when missing."
-        ),
-    ],
-    url: Annotated[str, typer.Option(envvar="CLICK2CALL_URL", help="The running server.")] = "http://127.0.0.1:8080",
-    set_cid: Annotated[str | None, typer.Option("--set-cid", help="Caller identity to show.")] = None,
-    timeout: Annotated[
-        int, typer.Option(min=1, max=300, help="Seconds that destination 1 may ring.")
-    ] = DEFAULT_RING_SECONDS,
-) -> None:
-    """Place a call through a running server and tell each of its steps; with several numbers, how each stands.
-
-    Ctrl-C stops watching; the call goes on.
-    """
-    dialling = Dialling(
-        url=url,
-        organisation=organisation,
-        user=user,
-        password=password,
-        dial1=dial1,
-        dial2=dial2,
-        set_cid=set_cid,
-        ring_seconds=timeout,
-    )
-    try:
-        with told_in_one_line():
-            joined = asyncio.run(dial_and_watch(dialling, out.print))
-    except KeyboardInterrupt:
-        err.print("no longer watching; the call goes on")
-        raise typer.Exit(INTERRUPTED) from None
-    raise typer.Exit(0 if joined else 1)
 
 
 def main() -> None:

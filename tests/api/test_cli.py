@@ -13,7 +13,8 @@ import pytest
 from argon2 import PasswordHasher
 from typer.testing import CliRunner
 
-from api import cli, dial_command
+from api import cli
+from api.commands import dial as dialling
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import NotAllowedError, StartUpError
 from sipcore.domain.record import CallRecord, LegRecord
@@ -54,7 +55,7 @@ def progress(*, leg2, end):
 
 @pytest.fixture
 async def dial(site, monkeypatch):
-    monkeypatch.setattr(dial_command, "POLL_SECONDS", 0)
+    monkeypatch.setattr(dialling, "POLL_SECONDS", 0)
 
     async def dial(*arguments, typed=None, **environment):
         env = LOGIN | {"CLICK2CALL_URL": site.url} | environment
@@ -124,7 +125,7 @@ async def test_dial_tells_how_each_of_several_numbers_stands_until_all_are_over(
     ("arguments", "environment", "line"),
     [
         (["101", "102"], {"CLICK2CALL_PASSWORD": "wrong"}, "refused (401): user, pass, org or ident is wrong"),
-        (["10x", "102"], {}, "refused (400): dial1: must be"),
+        (["", "102"], {}, "refused (400): dial1: "),
         (["101,102", "103"], {}, "refused (400): dial2: several numbers need"),
         (["101", "102"], {"CLICK2CALL_URL": "http://127.0.0.1:1"}, "cannot reach http://127.0.0.1:1"),
         (["101", "102"], {"CLICK2CALL_URL": "ftp://x"}, "ftp://x is no http:// or https:// address"),
@@ -148,10 +149,11 @@ async def test_what_the_server_does_not_allow_is_told(site, dial):
     assert result.exit_code == 2
 
 
-async def test_a_server_without_the_record_is_no_click2call_server(site, dial):
-    result = await dial("101", "102")
-    assert result.stderr == f"click2call: {site.url} does not answer as a Click2Call server\n"
-    assert result.exit_code == 2
+async def test_dial_takes_a_bearer_key_in_place_of_a_user(site, dial, bearer_key):
+    site.live = progress(leg2=LegRecord("uid-2", "102"), end={"ended_at": at(2), "disposition": Disposition.BUSY})
+    nobody = dict.fromkeys(LOGIN)
+    assert (await dial("101", "102", CLICK2CALL_KEY=bearer_key, **nobody)).exit_code == 1
+    assert [request.user for request in site.calls.dialled] == ["crm"]
 
 
 async def test_something_else_that_listens_is_no_click2call_server(site, dial):
@@ -169,21 +171,21 @@ async def test_dial_asks_for_a_password_that_was_not_given(site, dial):
     assert "s3cret" not in result.output
 
 
-def test_ctrl_c_stops_watching_only(monkeypatch):
-    async def interrupted(_dialling, tell):
-        tell("ringing 101")
+async def test_ctrl_c_stops_watching_only(site, dial, monkeypatch):
+    def interrupt(_seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "dial_and_watch", interrupted)
-    result = run("dial", "101", "102", env=LOGIN)
-    assert result.exit_code == 130
-    assert result.stderr == "no longer watching; the call goes on\n"
+    monkeypatch.setattr(dialling.time, "sleep", interrupt)
+    site.live = progress(leg2=LegRecord("uid-2", "102"), end={})
+    result = await dial("101", "102")
+    assert (result.exit_code, result.stderr) == (130, "no longer watching; the call goes on\n")
+    assert site.calls.hung_up == []
 
 
 def test_dial_without_a_user_is_a_usage_error():
     result = run("dial", "101", "102", env={"CLICK2CALL_ORG": "acme", "CLICK2CALL_PASSWORD": "x"})
     assert result.exit_code == 2
-    assert "--user" in result.output
+    assert "give --key, or --user" in result.output
 
 
 def test_check_sums_up_good_settings(tmp_path):
