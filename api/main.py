@@ -24,7 +24,7 @@ from api.handlers.events import EventStreams
 from api.log_setup import set_up
 from api.webhook_sender import HttpWebhookSender
 from config.directory import directory_of
-from config.edge.configuration import CONFIGURATION, TABLES, configuration, edge_of, write_edge
+from config.edge.configuration import CONFIGURATION, TABLES, check_node, configuration, edge_of, write_edge
 from config.loader import load
 from config.model import Settings
 from sipcore.audio.library import AudioLibrary
@@ -76,6 +76,7 @@ def serve(config: Path) -> int:
         StartUpError: settings, audio files, address, ports or database are of no use; the text is one clear line.
     """
     settings = load(config, os.environ)
+    check_node(settings, str(config))
     set_up(settings.log.format, settings.log.level)
     spool = spool_of(settings)
     library = AudioLibrary(spool.audio)

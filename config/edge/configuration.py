@@ -48,6 +48,26 @@ def edge_of(settings: Settings, source: str) -> EdgeSettings:
     return settings.edge
 
 
+def check_node(settings: Settings, source: str) -> None:
+    """Check that a server is one of the nodes behind its edge, which would take its calls for a stranger's.
+
+    Args:
+        settings: of the server.
+        source: the file that they are from.
+
+    Raises:
+        SettingsError: it is not, or some of its ports are not named.
+    """
+    own, ports = settings.sip.address, settings.sip.ports
+    edge = settings.edge
+    if edge is None or any(
+        node.address == own and ports.start in node.ports and ports[-1] in node.ports for node in edge.nodes
+    ):
+        return
+    text = f'expected the sip.address and sip.ports of this node ("{own}:{ports.start}-{ports[-1]}") among them'
+    raise SettingsError(source, (str(Problem(("edge", "nodes"), text)),))
+
+
 def configuration(settings: Settings, edge: EdgeSettings, directory: Path = DIRECTORY) -> str:
     """Write `kamailio.cfg`.
 

@@ -262,6 +262,14 @@ class TestEdge:
         text = (tmp_path / "edge" / "kamailio.cfg").read_text()
         assert text == printed.stdout.replace("/etc/kamailio/click2call", str(tmp_path / "edge"))
 
+    def test_does_not_know_a_node_that_it_is_not_told_of(self, tmp_path):
+        settings = tmp_path / "site.toml"
+        settings.write_text('[edge]\naddress = "sip:192.0.2.5"\nnodes = ["192.0.2.11:15060-15098"]\n')
+        for address in ("192.0.2.12", "192.0.2.11"):
+            result = run("serve", "--config", str(settings), env={"CLICK2CALL__SIP__ADDRESS": address})
+            assert result.exit_code == 2
+            assert f'sip.ports of this node ("{address}:15060-15099") among them' in result.stderr
+
     def test_of_a_site_without_one_says_so(self, tmp_path):
         settings = tmp_path / "site.toml"
         settings.write_text("[orgs.acme]\n")
