@@ -174,15 +174,24 @@ class Call(Machine[CallState]):
         Raises:
             CallStateError: the two are not joined, party 1 has no leg that could hear it ring, or there is a third.
         """
-        listener = self._first.leg
-        if self.state is not CallState.JOINED or listener is None or Role.THIRD in self._cast:
-            raise CallStateError("leg 2 can be transferred while it is joined with leg 1 and nobody else")
+        listener = self.check_transfer()
         old = self._cast.leave(Role.SECOND)
         commands = [*self._leave_room(listener), *old.let_go(), StopPlaying(listener)]
         self._recording.forget(old)
         self._cast.enter(Role.SECOND, party, digits)
         self._enter(CallState.RINGING_SECOND, "transfer")
         return self._after([*commands, *old.withdraw(now), *party.start(now, listener)], now)
+
+    def check_transfer(self) -> str:
+        """Return the leg that hears a transfer's ringing.
+
+        Raises:
+            CallStateError: it cannot be done now.
+        """
+        listener = self._first.leg
+        if self.state is not CallState.JOINED or listener is None or Role.THIRD in self._cast:
+            raise CallStateError("leg 2 can be transferred while it is joined with leg 1 and nobody else")
+        return listener
 
     def join_third(self, party: Party, digits: str, now: float) -> list[Command]:
         """Ring a third party, which joins the two when it answers.
@@ -196,11 +205,19 @@ class Call(Machine[CallState]):
             CallStateError: the two are not phones that are joined, have yet to hear that they are recorded, or there is
                 a third already.
         """
+        self.check_third()
+        self._cast.enter(Role.THIRD, party, digits)
+        return self._after(party.start(now), now)
+
+    def check_third(self) -> None:
+        """Do nothing when a third party can be rung now.
+
+        Raises:
+            CallStateError: it cannot.
+        """
         talking = self.state is CallState.JOINED and self._recording.state is not RecordingState.NOTICE
         if not talking or Role.THIRD in self._cast or None in (self._first.leg, self._second.leg):
             raise CallStateError("a third number can be joined while two phones are joined and nobody else")
-        self._cast.enter(Role.THIRD, party, digits)
-        return self._after(party.start(now), now)
 
     def record(self, at: Clock) -> CallRecord:
         """Tell what became of the call so far."""

@@ -197,7 +197,8 @@ class PartyMaker:
     def queue(self, destination: QueueDestination, uid: str) -> Party:
         """Make the party that waits in a queue."""
         queue, organisation = destination.queue, self.around.organisation
-        agents = self.ringing(queue.ring_seconds, contest=queue.strategy is HuntStrategy.RING_ALL)
+        at_once = queue.strategy is HuntStrategy.RING_ALL
+        agents = self.ringing(queue.ring_seconds, contest=self._contest or at_once)
         terms = WaitTerms(queue, organisation.country, organisation.prompts, wait_seconds=self.side.ring_seconds)
         return QueueParty(uid, terms, agents.target, self.target)
 

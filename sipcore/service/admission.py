@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sipcore.domain.call import Call
+from sipcore.domain.call_options import check_digits, check_headers
 from sipcore.domain.call_recording import CallRecording
 from sipcore.domain.call_terms import CallTerms
 from sipcore.domain.dialplan import Destination, NumberPlan, resolve
@@ -21,7 +22,7 @@ from sipcore.domain.party import Party
 from sipcore.domain.prompts import Prompt
 from sipcore.domain.recording_policy import Owner, owner_of
 from sipcore.domain.role import Role
-from sipcore.service.calls import DialRequest
+from sipcore.service.calls import DialRequest, FurtherLeg
 from sipcore.service.group_order import GroupOrder
 
 
@@ -36,6 +37,19 @@ class EngineSettings:
 
     max_call_seconds: float = 14400.0
     ring_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherParty:
+    """A party that a call in progress rings.
+
+    Attributes:
+        party: the party.
+        legs: how many slots it takes to ring it.
+    """
+
+    party: Party
+    legs: int
 
 
 def new_uid() -> str:
@@ -159,6 +173,50 @@ class Admission:
             direction="inbound",
         )
         return Call(terms, caller, called, self._recording(organisation, None))
+
+    def further(
+        self,
+        terms: CallTerms,
+        wanted: FurtherLeg,
+        organisation: Organisation,
+        directory: Directory,
+        *,
+        phones_only: bool,
+    ) -> FurtherParty:
+        """Make a party that a call in progress rings, with the caller identity that its leg 2 had or would have had.
+
+        Args:
+            terms: of the call.
+            wanted: whom it rings.
+            organisation: whose call it is.
+            directory: the directory in force.
+            phones_only: True when it needs a leg of its own.
+
+        Raises:
+            ParameterError, NotAllowedError: it cannot be rung; the error names the parameter.
+        """
+        options = wanted.options
+        check_headers(options.headers, "headers")
+        if options.digits:
+            check_digits(options.digits, "digits")
+        destination = resolve(wanted.destination, organisation, self._numbers, parameter="destination")
+        if phones_only and not destination.rings:
+            raise ParameterError("destination", "is no phone: it could talk to one leg only")
+        shown: str | None = terms.dial1
+        foreign = terms.direction == "inbound" and terms.dial1 not in organisation.extensions
+        if not foreign:
+            first = resolve(terms.dial1, organisation, self._numbers, parameter="dial1")
+            shown = callers(organisation, first, destination, terms.set_cid, self._numbers).leg2
+        side = Side(
+            shown or None,
+            foreign=foreign,
+            auto_answer=False,
+            ring_seconds=self._settings.ring_seconds,
+            headers=options.headers,
+        )
+        # Off the home slots, of which the other legs and the link to them take what there is.
+        party = PartyMaker(self._around(organisation, directory), side, contest=True).party(destination, new_uid())
+        return FurtherParty(party, max(party.contest_legs, 1) if destination.rings else 0)
 
     def _recording(self, organisation: Organisation, set_cid: str | None) -> CallRecording:
         def owner(line1: str, line2: str) -> Owner | None:

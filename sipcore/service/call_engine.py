@@ -16,13 +16,6 @@ from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.commands import (
     AnswerLeg,
     Command,
-    HangUpLeg,
-    JoinQueue,
-    LegCommand,
-    PlaceLeg,
-    QueueCommand,
-    ReportFirstStage,
-    StartRecording,
 )
 from sipcore.domain.dialplan import NumberPlan
 from sipcore.domain.errors import (
@@ -37,12 +30,13 @@ from sipcore.domain.errors import (
 from sipcore.domain.events import DigitPressed, LegArrived, LegEnded, MessagesSeen, PortEvent, WorkerLost
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord, interrupted
-from sipcore.domain.slots import Slots
 from sipcore.domain.waiting_queue import QueueNotice
 from sipcore.service.admission import Admission, EngineSettings
+from sipcore.service.call_control import LiveCallControl
 from sipcore.service.call_slots import CallSlots
 from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
 from sipcore.service.event_recorder import NobodyListens, StepSink
+from sipcore.service.execution import Execution
 from sipcore.service.group_order import GroupOrder
 from sipcore.service.inbound import Inbound
 from sipcore.service.limits import Limits
@@ -73,6 +67,7 @@ class CallEngine:
 
     Attributes:
         queues: where parties wait; it is started before the engine, and told of new settings.
+        control: changes calls in progress.
     """
 
     def __init__(
@@ -105,6 +100,10 @@ class CallEngine:
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._execution = Execution(
+            port, self.queues, recorder, self._steps, self._by_leg, self._take, self._spawn_task
+        )
+        self.control = LiveCallControl(self._find, self._admission, directory, self._step)
 
     def start(self) -> None:
         """Begin to take events."""
@@ -158,8 +157,8 @@ class CallEngine:
 
     def hang_up(self, organisation: str, call_id: str, by: str = "request") -> bool:
         """End a call of the organisation; False when it has none of this id in progress (see `Calls.hang_up`)."""
-        live = self._calls.get(call_id)
-        if live is None or live.call.terms.organisation != organisation:
+        live = self._find(organisation, call_id)
+        if live is None:
             return False
         self._step(live, lambda call, now: call.hang_up(by, now))
         return True
@@ -170,8 +169,8 @@ class CallEngine:
         Raises:
             NotRecordedError: it is not being recorded.
         """
-        live = self._calls.get(call_id)
-        if live is None or live.call.terms.organisation != organisation:
+        live = self._find(organisation, call_id)
+        if live is None:
             return None
         self._step(live, lambda call, _now: call.change_recording(action))
         return live.record()
@@ -187,6 +186,10 @@ class CallEngine:
         """Read the records of an organisation's calls in progress, newest first."""
         mine = [live for live in self._calls.values() if live.call.terms.organisation == organisation]
         return [live.record() for live in reversed(mine)]
+
+    def _find(self, organisation: str, call_id: str) -> LiveCall | None:
+        live = self._calls.get(call_id)
+        return live if live is not None and live.call.terms.organisation == organisation else None
 
     async def _accept(self, call: Call, slots: CallSlots, count_out: Callable[[], None]) -> LiveCall:
         """Write the first row of a call's record, then let it begin.
@@ -284,70 +287,12 @@ class CallEngine:
         except InvalidTransitionError:
             _log.exception("call in an impossible state; ended", call=live.call.terms.id)
             commands = live.call.hang_up("error", time.monotonic())
-        for command in commands:
-            self._execute(live, command)
-        if live.unplaced:
-            unplaced, live.unplaced = live.unplaced, []
-            self._spawn_task(self._grow(live, unplaced))
+        self._execution.carry_out(live, commands)
         self._steps.stepped(live.record())
         if live.call.ended:
             self._end(live)
         else:
             live.set_timer(self._on_timer)
-
-    def _execute(self, live: LiveCall, command: Command) -> None:
-        if isinstance(command, ReportFirstStage):
-            if not live.first_stage.done():
-                live.first_stage.set_result(command.fail_reason)
-        elif isinstance(command, PlaceLeg):
-            self._place(live, command)
-        elif isinstance(command, HangUpLeg) and command.leg in live.waiting:
-            live.waiting.discard(command.leg)
-            ended = LegEnded(command.leg, _TERMINATED, "hung up before it was placed", "local")
-            asyncio.get_running_loop().call_soon(self._take, ended)
-        elif isinstance(command, QueueCommand):
-            if isinstance(command, JoinQueue):
-                self._by_leg[command.ticket] = live
-                live.tickets.add(command.ticket)
-            self.queues.execute(live.call.terms.organisation, command)
-            self._steps.queued(live.record(), command)
-        elif isinstance(command, LegCommand):
-            if isinstance(command, StartRecording) and self._recorder is not None:
-                self._recorder.begin(live.call.terms, command)
-            self._port.send(live.slots.of(command.leg), command)
-        elif self._recorder is not None:
-            self._recorder.close(command.recording)
-
-    def _place(self, live: LiveCall, command: PlaceLeg) -> None:
-        self._by_leg[command.leg] = live
-        slots = live.slots.take(command)
-        if slots is None:
-            live.unplaced.append(command)
-            live.waiting.add(command.leg)
-        else:
-            self._place_on(live, slots, command)
-
-    def _place_on(self, live: LiveCall, slots: Slots, command: PlaceLeg) -> None:
-        live.leg_in(command.leg, command.plan.line)
-        self._port.send(slots, command)
-
-    async def _grow(self, live: LiveCall, commands: list[PlaceLeg]) -> None:
-        """Reserve slots for legs that were not counted on before, and place those that nobody has hung up meanwhile."""
-        try:
-            await live.slots.grow(len(commands))
-        except NoLegCapacityError as error:
-            refused = str(error)
-        else:
-            refused = "no free leg"
-        for command in commands:
-            if command.leg not in live.waiting:
-                continue
-            live.waiting.discard(command.leg)
-            slots = live.slots.take(command)
-            if slots is None:
-                self._take(LegEnded(command.leg, _UNAVAILABLE, refused, "local"))
-            else:
-                self._place_on(live, slots, command)
 
     async def _arrive(self, event: LegArrived) -> None:
         """Take a call that came in, or refuse it: without a route, over a limit, or without room for its record."""

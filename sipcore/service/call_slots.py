@@ -77,22 +77,32 @@ class CallSlots:
         if lost is not None:
             self._further = [slots for slots in self._further if slots.worker != lost.worker]
 
-    async def grow(self, legs: int, *, busy: int = 1) -> None:
+    async def grow(self, legs: int, *, staying: bool = False) -> None:
         """Reserve more.
 
         Args:
             legs: how many.
-            busy: of the legs at home, those that go on beside them.
+            staying: as in `SipPort.extend`.
 
         Raises:
             NoLegCapacityError: there is no room, or the call is over.
         """
-        more = await self._port.extend(self._home, legs, busy=busy)
+        more = await self._port.extend(self._home, legs, staying=staying)
         if self._released:
             for slots in more:
                 self._port.release(slots)
             raise NoLegCapacityError("the call is over")
         self._further += more
+
+    async def make_room(self, legs: int, *, staying: bool) -> None:
+        """Have room for legs that stay off the home slots (see `take`); of what is there is made use.
+
+        Raises:
+            NoLegCapacityError: there is none, or the call is over.
+        """
+        missing = legs - sum(slots.legs - self._taken(slots) for slots in self._further)
+        if missing > 0 or self._released:
+            await self.grow(max(missing, 1), staying=staying)
 
     def release(self) -> None:
         """Give everything back."""

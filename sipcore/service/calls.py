@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sipcore.domain.attempt import Attempt
-from sipcore.domain.call_options import CallOptions
+from sipcore.domain.call_options import CallOptions, LegOptions
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import Directory
 from sipcore.domain.record import CallRecord
+from sipcore.domain.role import Role
 
 DEFAULT_RING_SECONDS = 20
 """How long destination 1 rings when the request does not say."""
@@ -100,6 +101,52 @@ class Calls(Protocol):
 
         Raises:
             NotRecordedError: it is not being recorded.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherLeg:
+    """Whom a call in progress is to ring.
+
+    Attributes:
+        destination: as given.
+        options: what is wanted of the leg.
+    """
+
+    destination: str
+    options: LegOptions = field(default_factory=LegOptions)
+
+
+class CallControl(Protocol):
+    """Changes calls in progress. What it returns is the call's record; None: the organisation has no such call now."""
+
+    def send_digits(self, organisation: str, call_id: str, role: Role, digits: str) -> CallRecord | None:
+        """Send digits to a party, one after the other.
+
+        Raises:
+            ParameterError: they cannot be sent.
+            CallStateError: nobody is there who could take them.
+        """
+        ...
+
+    async def join_third(self, organisation: str, call_id: str, wanted: FurtherLeg) -> CallRecord | None:
+        """Ring a third party, which joins the two when it answers.
+
+        Raises:
+            ParameterError, NotAllowedError: it cannot be rung.
+            CallStateError: it cannot be joined now.
+            NoLegCapacityError: no worker has room for it; the two go on talking.
+        """
+        ...
+
+    async def transfer(self, organisation: str, call_id: str, wanted: FurtherLeg) -> CallRecord | None:
+        """Release party 2 and ring somebody else in its place.
+
+        Raises:
+            ParameterError, NotAllowedError: it cannot be rung.
+            CallStateError: it cannot be transferred now.
+            NoLegCapacityError: no worker has room for it; the two go on talking.
         """
         ...
 

@@ -23,7 +23,7 @@ class SipPort(Protocol):
         """
         ...
 
-    async def extend(self, home: Slots, legs: int, *, busy: int = 1) -> tuple[Slots, ...]:
+    async def extend(self, home: Slots, legs: int, *, staying: bool = False) -> tuple[Slots, ...]:
         """Reserve slots for further legs of a call, each of which can be joined with any other leg of it.
 
         They are on the home worker while it has room, else on others, where each reservation has a hidden slot more,
@@ -32,7 +32,7 @@ class SipPort(Protocol):
         Args:
             home: what the call reserved first.
             legs: how many more.
-            busy: slots of `home` whose legs stay beside them.
+            staying: True when the legs on `home` stay beside them: a link takes a slot that is free now.
 
         Returns:
             Reservations for `legs` legs in all, to be released one by one.

@@ -168,7 +168,7 @@ class Capacity(Generic[CarrierT]):
         found = next((worker for worker in self.with_room(_HUB_MIN_SLOTS) if worker.number not in others), None)
         return None if found is None else self.reserve(found, min(found.free, _HUB_MAX_SLOTS))
 
-    def plan_extension(self, home: Slots, legs: int, fits: Fits[CarrierT], busy: int) -> Extension[CarrierT]:
+    def plan_extension(self, home: Slots, legs: int, fits: Fits[CarrierT], *, staying: bool) -> Extension[CarrierT]:
         """Find room for further legs of a call: at home first, then on as few other workers as possible.
 
         Raises:
@@ -181,7 +181,7 @@ class Capacity(Generic[CarrierT]):
         room = worker.free if fits(worker, min(legs, worker.free)) else 0
         if legs <= room:
             return Extension((Share(worker, legs, 0),), 0, home_link=False)
-        home_link = reservation.size <= busy
+        home_link = reservation.size < _LEG_AND_LINK or (staying and reservation.spare < 1)
         if home_link and not worker.free:
             raise NoLegCapacityError("the worker of the call has no slot for a link; nothing was dialled")
         shares = [Share(worker, room - home_link, 0)] if room > home_link else []

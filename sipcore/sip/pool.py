@@ -109,7 +109,7 @@ class WorkerPool:
 
         return self._capacity.reserve(await self._find_room(plan, legs), legs)
 
-    async def extend(self, home: Slots, legs: int, *, busy: int = 1) -> tuple[Slots, ...]:
+    async def extend(self, home: Slots, legs: int, *, staying: bool = False) -> tuple[Slots, ...]:
         """Reserve slots for further legs of a call, at home or where links lead home.
 
         Raises:
@@ -117,7 +117,7 @@ class WorkerPool:
         """
 
         def plan(fits: Fits[PoolWorker]) -> tuple[Extension[PoolWorker] | None, int]:
-            extension = self._capacity.plan_extension(home, legs, fits, busy)
+            extension = self._capacity.plan_extension(home, legs, fits, staying=staying)
             # A new worker keeps one of its slots for the link.
             workers = math.ceil(extension.missing / max(self._crew.max_legs - 1, 1))
             return (None if workers else extension), workers

@@ -31,7 +31,7 @@ def join(world: World, room: str, slots: Slots, legs: list[str]) -> None:
 
 async def test_beside_the_two_it_is_mixed_on_their_worker_and_goes_without_a_trace(wide_world: World) -> None:
     home = await wide_world.reserve(2)
-    (beside,) = await wide_world.extend(home, 1, busy=2)
+    (beside,) = await wide_world.extend(home, 1, staying=True)
     assert beside.worker == home.worker
     legs = await talking(wide_world, home, home, beside)
     join(wide_world, "call 1", home, legs)
@@ -47,7 +47,7 @@ async def test_the_link_of_two_becomes_the_rooms_so_that_nobody_is_heard_twice(w
     home = await wide_world.reserve(2)
     *near, far = await wide_world.extend(home, LEGS_PER_WORKER - 2 + 1)
     wide_world.release(near)
-    (beside,) = await wide_world.extend(home, 1, busy=2)
+    (beside,) = await wide_world.extend(home, 1, staying=True)
     legs = await talking(wide_world, home, far, beside)
     join(wide_world, "call 2", home, legs)
     await wide_world.hear(*legs)
@@ -78,7 +78,10 @@ async def test_who_leaves_a_room_hears_nobody_there_and_can_be_joined_with_other
 
 async def test_a_worker_that_is_full_has_no_link_for_it(world: World) -> None:
     home = await world.reserve(LEGS_PER_WORKER)
+    legs = [await world.place_and_answer(home, f"speaker {number}") for number in range(LEGS_PER_WORKER)]
     with pytest.raises(NoLegCapacityError):
-        await world.port.extend(home, 1, busy=LEGS_PER_WORKER)
-    world.release([home, *await world.extend(home, 1, busy=LEGS_PER_WORKER - 1)])
+        await world.port.extend(home, 1, staying=True)
+    world.send(home, HangUpLeg(legs[0]))
+    await world.end_of(legs[0])
+    world.release([home, *await world.extend(home, 1, staying=True)])
     await whole(world)

@@ -158,9 +158,9 @@ class World:
         """Reserve slots, after the death of a worker once another has taken its place."""
         return await self._patiently(lambda: self.port.reserve(legs))
 
-    async def extend(self, home: Slots, legs: int, *, busy: int = 1) -> tuple[Slots, ...]:
+    async def extend(self, home: Slots, legs: int, *, staying: bool = False) -> tuple[Slots, ...]:
         """Extend a reservation, after the death of a worker once another has taken its place."""
-        return await self._patiently(lambda: self.port.extend(home, legs, busy=busy))
+        return await self._patiently(lambda: self.port.extend(home, legs, staying=staying))
 
     async def reserve_rest(self) -> list[Slots]:
         """Reserve what nobody has."""

@@ -98,10 +98,10 @@ class SlowPort(FakeSipPort):
         super().__init__(workers=1)
         self.asked, self.free = asyncio.Event(), asyncio.Event()
 
-    async def extend(self, home: Slots, legs: int, *, busy: int = 1) -> tuple[Slots, ...]:
+    async def extend(self, home: Slots, legs: int, *, staying: bool = False) -> tuple[Slots, ...]:
         self.asked.set()
         await self.free.wait()
-        return await super().extend(home, legs, busy=busy)
+        return await super().extend(home, legs, staying=staying)
 
 
 async def test_what_is_found_after_the_call_is_over_is_given_back() -> None:
@@ -139,7 +139,7 @@ async def test_only_what_is_beside_the_home_can_be_given_back_alone() -> None:
 class WidePort(FakeSipPort):
     """Has a worker of its own for each further leg, as a pool has when the home worker is full."""
 
-    async def extend(self, home: Slots, legs: int, *, busy: int = 1) -> tuple[Slots, ...]:  # noqa: ARG002 - the port's shape
+    async def extend(self, home: Slots, legs: int, *, staying: bool = False) -> tuple[Slots, ...]:  # noqa: ARG002 - the port's shape
         assert home.legs == LEGS_PER_CALL
         return tuple([await self.reserve(1) for _ in range(legs)])
 

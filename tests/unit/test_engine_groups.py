@@ -30,12 +30,12 @@ class PatientPort(FakeSipPort):
         self.may_find.set()
         self.full = False
 
-    async def extend(self, home, legs, *, busy=1):
+    async def extend(self, home, legs, *, staying=False):
         self.asked.set()
         await self.may_find.wait()
         if self.full:
             raise NoLegCapacityError("all leg slots are taken")
-        return await super().extend(home, legs, busy=busy)
+        return await super().extend(home, legs, staying=staying)
 
 
 class GroupSite(Site):

@@ -81,13 +81,13 @@ class FakeSipPort(FarEnds):
             raise NoLegCapacityError("all leg slots are taken; nothing was dialled")
         return self._capacity.reserve(workers[0], legs)
 
-    async def extend(self, home: Slots, legs: int, *, busy: int = 1) -> tuple[Slots, ...]:
+    async def extend(self, home: Slots, legs: int, *, staying: bool = False) -> tuple[Slots, ...]:
         """Reserve slots for further legs of a call, at home or where links lead home.
 
         Raises:
             NoLegCapacityError: there is no room for all of them; nothing was reserved.
         """
-        plan = self._capacity.plan_extension(home, legs, lambda _worker, _legs: True, busy)
+        plan = self._capacity.plan_extension(home, legs, lambda _worker, _legs: True, staying=staying)
         if plan.missing:
             raise NoLegCapacityError("all leg slots are taken; nothing was dialled")
         return self._capacity.extend(home, plan)
