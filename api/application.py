@@ -27,7 +27,7 @@ from api.resources.surroundings import SurroundingsResource
 from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
-from sipcore.service.calls import Calls, LiveDirectory
+from sipcore.service.calls import CallControl, Calls, LiveDirectory
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderStore
 from sipcore.service.queue_board import QueueBoard
@@ -65,6 +65,7 @@ class PathMatchesWithBody(PathMatches):
 def make_application(  # noqa: PLR0913 - each argument is one thing that the API shows
     *,
     calls: Calls,
+    control: CallControl,
     batches: Batches,
     schedules: Schedules,
     store: RecordStore,
@@ -85,6 +86,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
 
     Args:
         calls: places calls.
+        control: changes those in progress.
         batches: dials many numbers.
         schedules: keeps future calls.
         store: keeps records.
@@ -106,7 +108,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
     of_records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     operations = [
-        *CallsResource(calls, store, live_record, live_records).operations(),
+        *CallsResource(calls, control, store, live_record, live_records).operations(),
         *BatchesResource(batches).operations(),
         *SchedulesResource(schedules).operations(),
         *QueuesResource(queues).operations(),

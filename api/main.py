@@ -251,6 +251,7 @@ class _Server:
         keys = KeyRing(store.keys)
         return make_application(
             calls=engine,
+            control=engine.control,
             batches=batches,
             schedules=schedules,
             store=store,

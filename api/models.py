@@ -10,6 +10,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sipcore.domain.batch import NumberState
+from sipcore.domain.call_options import (
+    HEADER_NAME,
+    MAX_DIGITS,
+    MAX_HEADER_CHARACTERS,
+    MAX_HEADERS,
+    MAX_REFERENCE_CHARACTERS,
+)
 from sipcore.domain.causes import Disposition
 from sipcore.service.calls import DEFAULT_RING_SECONDS
 
@@ -37,6 +44,7 @@ Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 """As RFC 3339 writes it, in UTC, with milliseconds."""
 Token = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,256}$")]
 Destination = Annotated[str, Field(min_length=1, max_length=64, examples=["101", "+12025550123"])]
+DIGITS_AND_PAUSES = rf"^[0-9*#A-Dw,]{{1,{MAX_DIGITS}}}$"
 Cursor = Annotated[Token | None, Field(description="`next` of the page before")]
 
 
@@ -149,6 +157,21 @@ class RecordPage(Model):
     next: str | None = Field(description="`cursor` of the next page")
 
 
+class LegWishes(Body):
+    """What is wanted of a leg."""
+
+    headers: dict[str, Annotated[str, Field(min_length=1, max_length=MAX_HEADER_CHARACTERS)]] = Field(
+        default={},
+        max_length=MAX_HEADERS,
+        description="header fields of its INVITE, and of that of everybody who is rung in its place",
+        json_schema_extra={"propertyNames": {"pattern": f"^{HEADER_NAME}$"}},
+        examples=[{"X-Order": "4711"}],
+    )
+    digits: Annotated[str, Field(pattern=DIGITS_AND_PAUSES)] | None = Field(
+        default=None, description="sent when it has answered; w pauses for 0.5 s, a comma for 1 s"
+    )
+
+
 class NewCall(Body):
     """A call to be placed."""
 
@@ -159,6 +182,29 @@ class NewCall(Body):
     )
     ring_seconds: Annotated[int, Field(ge=1, le=300)] = DEFAULT_RING_SECONDS
     wait: bool = Field(default=False, description="answer when dial1 has answered or failed, not at once")
+    leg1: LegWishes = LegWishes()
+    leg2: LegWishes = LegWishes()
+    max_seconds: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="how long it may last after the answer of dial1; sip.max_call_seconds at most"
+    )
+    reference: Annotated[str, Field(min_length=1, max_length=MAX_REFERENCE_CHARACTERS)] | None = Field(
+        default=None, description="your own name for it; printable characters"
+    )
+
+
+class DigitsToSend(Body):
+    """Digits for one leg of a call."""
+
+    leg: Literal[1, 2, 3]
+    digits: Annotated[str, Field(pattern=DIGITS_AND_PAUSES)] = Field(
+        description="w pauses for 0.5 s, a comma for 1 s", examples=["1w23#"]
+    )
+
+
+class FurtherDestination(LegWishes):
+    """Whom a call in progress is to ring."""
+
+    destination: Destination
 
 
 class FirstStage(Model):

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from api.handlers.records import record_as_json
-from api.models import CallPage, NewCall, PlacedCall, Record
+from api.models import CallPage, DigitsToSend, FurtherDestination, LegWishes, NewCall, PlacedCall, Record
 from api.operations import Asked, Operation
+from sipcore.domain.call_options import CallOptions, LegOptions
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.causes import FAIL_REASONS, Disposition
 from sipcore.domain.directory import Scope
 from sipcore.domain.record import CallRecord
-from sipcore.service.calls import Calls, DialRequest
+from sipcore.domain.role import Role
+from sipcore.service.calls import CallControl, Calls, DialRequest, FurtherLeg
 from sipcore.service.store import RecordStore
 
 ANSWER_MARGIN_SECONDS: Final = 2.0
@@ -25,18 +27,30 @@ LiveRecords = Callable[[str], Sequence[CallRecord]]
 """From an organisation's name to its calls in progress, newest first."""
 
 
+_PLACES = {1: Role.FIRST, 2: Role.SECOND, 3: Role.THIRD}
+
+
 class CallsResource:
     """Calls in progress.
 
     Args:
         calls: places and ends them.
+        control: changes them.
         store: has those that are over.
         live_record: finds a call in progress by organisation and id or UniqueID.
         live_records: finds all of an organisation.
     """
 
-    def __init__(self, calls: Calls, store: RecordStore, live_record: LiveRecord, live_records: LiveRecords) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        control: CallControl,
+        store: RecordStore,
+        live_record: LiveRecord,
+        live_records: LiveRecords,
+    ) -> None:
         self._calls = calls
+        self._control = control
         self._store = store
         self._live_record = live_record
         self._live_records = live_records
@@ -63,6 +77,21 @@ class CallsResource:
                 summary="Hang a call up; one that is over stays as it is",
                 answer=Record, problems=frozenset({503}), act=self.hang_up,
             ),
+            Operation(
+                name="sendDigits", method="POST", path="/api/v1/calls/{id}/digits", tag="calls", scope=Scope.CALL,
+                summary="Send digits to a leg of a call in progress",
+                body=DigitsToSend, answer=Record, problems=frozenset({409}), act=self.send_digits,
+            ),
+            Operation(
+                name="joinThird", method="POST", path="/api/v1/calls/{id}/join", tag="calls", scope=Scope.CALL,
+                summary="Ring a third number, which hears both legs and is heard by both when it answers",
+                body=FurtherDestination, answer=Record, problems=frozenset({409, 503}), act=self.join_third,
+            ),
+            Operation(
+                name="transferCall", method="POST", path="/api/v1/calls/{id}/transfer", tag="calls", scope=Scope.CALL,
+                summary="Release leg 2 and ring another destination in its place",
+                body=FurtherDestination, answer=Record, problems=frozenset({409, 503}), act=self.transfer,
+            ),
             *(
                 Operation(
                     name=f"{action}Recording", method="POST", path=f"/api/v1/calls/{{id}}/recording/{action}",
@@ -84,6 +113,7 @@ class CallsResource:
                 dial2=body.dial2,
                 set_cid=body.set_cid,
                 ring_seconds=body.ring_seconds,
+                options=CallOptions(_leg(body.leg1), _leg(body.leg2), body.max_seconds, body.reference),
             )
         )
         if body.wait:
@@ -111,6 +141,22 @@ class CallsResource:
         self._calls.hang_up(asked.organisation, asked.path["id"])
         return await self._record(asked.organisation, asked.path["id"])
 
+    async def send_digits(self, asked: Asked[None, DigitsToSend]) -> object:
+        """Send digits, and tell how the call stands."""
+        role = _PLACES[asked.body.leg]
+        record = self._control.send_digits(asked.organisation, asked.path["id"], role, asked.body.digits)
+        return None if record is None else record_as_json(record)
+
+    async def join_third(self, asked: Asked[None, FurtherDestination]) -> object:
+        """Ring a third party, and tell how the call stands."""
+        record = await self._control.join_third(asked.organisation, asked.path["id"], _further(asked.body))
+        return None if record is None else record_as_json(record)
+
+    async def transfer(self, asked: Asked[None, FurtherDestination]) -> object:
+        """Ring somebody else in place of leg 2, and tell how the call stands."""
+        record = await self._control.transfer(asked.organisation, asked.path["id"], _further(asked.body))
+        return None if record is None else record_as_json(record)
+
     def _changes_recording(self, action: RecordingAction) -> Callable[[Asked[None, None]], Awaitable[object]]:
         async def change(asked: Asked[None, None]) -> object:
             record = self._calls.change_recording(asked.organisation, asked.path["id"], action)
@@ -123,3 +169,11 @@ class CallsResource:
         # The lookup of calls in progress takes UniqueIDs too; this path is for ids alone.
         found = live if live is not None and live.id == call_id else await self._store.get(organisation, call_id)
         return None if found is None else record_as_json(found)
+
+
+def _leg(wishes: LegWishes) -> LegOptions:
+    return LegOptions(tuple(wishes.headers.items()), wishes.digits or "")
+
+
+def _further(body: FurtherDestination) -> FurtherLeg:
+    return FurtherLeg(body.destination, _leg(body))

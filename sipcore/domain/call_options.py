@@ -16,7 +16,8 @@ INVITE and its credentials."""
 MAX_DIGITS = 64
 MAX_REFERENCE_CHARACTERS = 128
 
-_HEADER_NAME = re.compile(r"X-[A-Za-z0-9-]{1,60}")
+HEADER_NAME = "X-[A-Za-z0-9-]{1,60}"
+"""Of the header fields that anybody may set: none of them means anything to SIP."""
 
 Headers = tuple[tuple[str, str], ...]
 """Header names and values."""
@@ -92,7 +93,7 @@ def check_headers(headers: Headers, parameter: str) -> None:
         raise ParameterError(parameter, f"must be {MAX_HEADERS} at most")
     names = [name.lower() for name, _ in headers]
     for name, value in headers:
-        if not _HEADER_NAME.fullmatch(name):
+        if not re.fullmatch(HEADER_NAME, name):
             raise ParameterError(parameter, "a name must be X- and 1 to 60 letters, digits or hyphens")
         if names.count(name.lower()) > 1:
             raise ParameterError(parameter, f"{name} is given twice")

@@ -32,10 +32,11 @@ from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
 from sipcore.domain.registration import RegistrationState, TrunkState
+from sipcore.domain.role import Role
 from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
-from sipcore.service.calls import AcceptedCall, DialRequest, LiveDirectory
+from sipcore.service.calls import AcceptedCall, DialRequest, FurtherLeg, LiveDirectory
 from sipcore.service.event_log import EventLog
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.numbers import PhoneNumberPlan
@@ -94,6 +95,32 @@ class ScriptedCalls:
         record = self.recorded.get((organisation, call_id))
         if record is not None:
             self.recording_changes.append(action)
+        return record
+
+
+class ScriptedControl:
+    """Remembers what was asked; a test says of which calls there are records, and which error is raised."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.error: Exception | None = None
+        self.records: dict[tuple[str, str], CallRecord] = {}
+
+    def send_digits(self, organisation: str, call_id: str, role: Role, digits: str) -> CallRecord | None:
+        return self._take("digits", organisation, call_id, role, digits)
+
+    async def join_third(self, organisation: str, call_id: str, wanted: FurtherLeg) -> CallRecord | None:
+        return self._take("join", organisation, call_id, wanted)
+
+    async def transfer(self, organisation: str, call_id: str, wanted: FurtherLeg) -> CallRecord | None:
+        return self._take("transfer", organisation, call_id, wanted)
+
+    def _take(self, what: str, organisation: str, call_id: str, *wanted: object) -> CallRecord | None:
+        record = self.records.get((organisation, call_id))
+        if record is not None:
+            self.asked.append((what, *wanted))
+            if self.error is not None:
+                raise self.error
         return record
 
 
@@ -201,6 +228,7 @@ class Site:
     recordings: RecordingArchive
     events: MemoryEvents
     streams: EventStreams
+    control: ScriptedControl = field(default_factory=ScriptedControl)
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
     trunks: list[TrunkState] = field(default_factory=list)
@@ -300,6 +328,7 @@ async def site(directory: Directory, tmp_path: Path, schedule_store: Any):
     told: list[object] = []
     keys = KeyRing(MemoryKeys())
     calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
+    control = ScriptedControl()
     queues = QueueBoard(live, LineBoard(), store, told.append)
     await queues.start()
     recordings = RecordingArchive(RecordingFolder.open(tmp_path, tmp_path / "kept"), store, live)
@@ -310,9 +339,11 @@ async def site(directory: Directory, tmp_path: Path, schedule_store: Any):
     streams = EventStreams(log)
     with structlog.testing.capture_logs() as logged:
         site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues, recordings, events, streams)
+        site.control = control
         site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
         application = make_application(
             calls=calls,
+            control=control,
             store=store,
             ladders=store.ladders,
             batches=Batches(calls, store, live, PhoneNumberPlan(), queues),
