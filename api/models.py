@@ -96,6 +96,7 @@ class Leg(Model):
     ended_by: Literal["remote", "local", "network"] | None
     party: str
     answered_by: str | None
+    extension: str | None
     placed_at: Time | None
     ringing_at: Time | None
     answered_at: Time | None

@@ -34,6 +34,8 @@ QUICK = Plan(
     rates=(20,),
     rate_seconds=5.0,
     event_seconds=4.0,
+    records=100_000,
+    page_reads=20,
 )
 
 

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from typing import Final
 
 from api.handlers.resource import ResourceHandler
-from sipcore.domain.causes import Disposition
-from sipcore.domain.errors import ParameterError
+from api.record_filter import FILTERS, read_values, record_filter
 from sipcore.domain.public_events import written_time
-from sipcore.domain.record import CallRecord, LegRecord, RecordFilter
+from sipcore.domain.record import CallRecord, LegRecord, RecordFilter, RecordPage
 from sipcore.service.authentication import Authenticator
 from sipcore.service.store import RecordStore
 
 LiveRecord = Callable[[str, str], CallRecord | None]
 """From an organisation's name and a record's id or a leg's UniqueID to a call in progress, or None."""
+PAGE_RECORDS: Final = 50
 
-_NAMES = ("uid", "number", "disposition", "batch", "since", "until", "cursor")
-_TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+ -]\d\d:\d\d)", re.ASCII)
+
+class RecordSearch:
+    """Finds records, those of calls in progress as they are now.
+
+    Args:
+        store: has all of them.
+        live_record: finds those of calls in progress.
+    """
+
+    def __init__(self, store: RecordStore, live_record: LiveRecord) -> None:
+        self._store = store
+        self._live_record = live_record
+
+    async def page(
+        self, organisation: str, wanted: RecordFilter, cursor: str | None, limit: int = PAGE_RECORDS
+    ) -> RecordPage:
+        """Return a page.
+
+        Raises:
+            ParameterError: the cursor is none of ours.
+            StoreUnavailableError: the database does not answer.
+        """
+        # A call in progress is looked up before the database: read after it, it may have ended in between.
+        if wanted.uid is not None and wanted == RecordFilter(uid=wanted.uid) and cursor is None:
+            live = self._live_record(organisation, wanted.uid)
+            if live is not None:
+                return RecordPage((live,), None)
+        page = await self._store.find(organisation, wanted, cursor=cursor, limit=limit)
+        return RecordPage(tuple(self._freshest(record) for record in page.items), page.next)
+
+    def _freshest(self, record: CallRecord) -> CallRecord:
+        if record.ended_at is not None:
+            return record
+        return self._live_record(record.organisation, record.id) or record
 
 
 class RecordsHandler(ResourceHandler):
@@ -29,46 +59,14 @@ class RecordsHandler(ResourceHandler):
     def initialize(self, authenticator: Authenticator, store: RecordStore, live_record: LiveRecord) -> None:
         """Take over what the routes give to every request."""
         self._authenticator = authenticator
-        self._store = store
-        self._live_record = live_record
+        self._search = RecordSearch(store, live_record)
 
     async def answer(self, organisation: str) -> object:
         """Return the page that the filters select."""
-        given = {name: self._filter(name) for name in _NAMES}
-        wanted = RecordFilter(
-            uid=given["uid"],
-            number=given["number"],
-            disposition=_disposition(given["disposition"]),
-            batch=given["batch"],
-            since=_moment("since", given["since"]),
-            until=_moment("until", given["until"]),
-        )
-        # A call in progress is looked up before the database: read after it, it may have ended in between.
-        if wanted.uid is not None and wanted == RecordFilter(uid=wanted.uid) and given["cursor"] is None:
-            live = self._live_record(organisation, wanted.uid)
-            if live is not None:
-                return {"items": [record_as_json(live)], "next": None}
-        page = await self._store.find(organisation, wanted, cursor=given["cursor"])
-        return {"items": [record_as_json(self._freshest(record)) for record in page.items], "next": page.next}
-
-    def _filter(self, name: str) -> str | None:
-        """Return a filter's value; like every name of this server it may come twice with the same value only."""
-        values = set(self.get_query_arguments(name, strip=False))
-        if not values:
-            return None
-        if len(values) > 1:
-            raise ParameterError(name, "is given twice with different values")
-        value = values.pop()
-        if name == "number" and value.startswith(" "):
-            value = f"+{value[1:]}"  # a + that was not escaped in the query
-        if name not in {"since", "until"} and not _TOKEN.fullmatch(value):
-            raise ParameterError(name, "must be 1 to 256 printable ASCII characters without spaces")
-        return value
-
-    def _freshest(self, record: CallRecord) -> CallRecord:
-        if record.ended_at is not None:
-            return record
-        return self._live_record(record.organisation, record.id) or record
+        given = {name: self.get_query_arguments(name, strip=False) for name in self.request.query_arguments}
+        values = read_values(given, (*FILTERS, "cursor"))
+        page = await self._search.page(organisation, record_filter(values), values.get("cursor"))
+        return {"items": [record_as_json(record) for record in page.items], "next": page.next}
 
 
 class RecordHandler(ResourceHandler):
@@ -123,30 +121,10 @@ def _leg_as_json(leg: LegRecord) -> dict[str, object]:
         "ended_by": leg.ended_by,
         "party": leg.party,
         "answered_by": leg.answered_by,
+        "extension": leg.extension,
         "placed_at": written_time(leg.placed_at),
         "ringing_at": written_time(leg.ringing_at),
         "answered_at": written_time(leg.answered_at),
         "ended_at": written_time(leg.ended_at),
         "quality": None if leg.quality is None else asdict(leg.quality),
     }
-
-
-def _disposition(value: str | None) -> Disposition | None:
-    if value is None:
-        return None
-    if value not in Disposition.__members__.values():
-        raise ParameterError("disposition", f"must be one of {', '.join(Disposition)}")
-    return Disposition(value)
-
-
-def _moment(name: str, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    problem = ParameterError(name, "must be a time as RFC 3339 writes it, for example 2026-01-31T08:00:00Z")
-    if not _RFC3339.fullmatch(value):
-        raise problem
-    try:
-        # A + that was not escaped in the query arrives as a space.
-        return datetime.fromisoformat(value.upper().replace(" ", "+")).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise problem from error

@@ -9,25 +9,33 @@ from pydantic import Field
 
 from api.handlers.events import EventSocketHandler, EventStreamHandler
 from api.handlers.ladders import LadderHandler
+from api.handlers.record_files import RecordFileHandler
 from api.handlers.recordings import RecordingHandler
 from api.handlers.records import RecordHandler, RecordsHandler
 from api.models import Cursor, Ladder, Query, Record, RecordPage, Time, Token
 from api.operations import Operation
+from api.record_rows import CSV, JSON_LINES
 from sipcore.domain.causes import Disposition
 from sipcore.domain.directory import Scope
 
 _AUDIO = ("audio/wav", "audio/flac", "audio/ogg")
 
 
-class RecordQuery(Query):
+class RecordFileQuery(Query):
     """Which records."""
 
     uid: Annotated[Token | None, Field(description="UniqueID of a leg")] = None
     number: Annotated[Token | None, Field(description="dial1 or dial2 as given, or a leg's as dialled")] = None
+    extension: Annotated[Token | None, Field(description="whose phone was rung, or called")] = None
     disposition: Disposition | None = None
     batch: Token | None = None
     since: Annotated[Time | None, Field(description="accepted then or later")] = None
     until: Annotated[Time | None, Field(description="accepted before")] = None
+
+
+class RecordQuery(RecordFileQuery):
+    """Which records, and which page of them."""
+
     cursor: Cursor = None
 
 
@@ -54,6 +62,15 @@ def described_operations(
             name="listRecords", method="GET", path="/api/v1/records", tag="records", scope=Scope.READ,
             summary="The records of calls, newest first, a page at a time", query=RecordQuery, answer=RecordPage,
             problems=frozenset({503}), handler=(RecordsHandler, records),
+        ),
+        *(
+            Operation(
+                name=name, method="GET", path=f"/api/v1/records.{form.extension}", tag="records", scope=Scope.READ,
+                summary=f"All records that the filters select, as {kind}", query=RecordFileQuery,
+                media=(form.content_type.partition(";")[0],), problems=frozenset({503}),
+                handler=(RecordFileHandler, {**records, "form": form}),
+            )
+            for name, kind, form in (("exportCsv", "CSV", CSV), ("exportJsonLines", "JSON lines", JSON_LINES))
         ),
         Operation(
             name="getRecord", method="GET", path="/api/v1/records/{id}", tag="records", scope=Scope.READ,

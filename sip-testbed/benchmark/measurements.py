@@ -25,6 +25,7 @@ from benchmark.accounting import Meter, pss_mb
 from benchmark.clicks import Clicks
 from benchmark.listeners import Listeners, event_server
 from benchmark.peer import LegTimes, Peer, member_of
+from benchmark.records import filled_store, page_times, searches
 from benchmark.report import Figure, Measurement, from_histogram, single, spread
 from benchmark.server import GROUPS, QUEUE, Server
 
@@ -59,6 +60,7 @@ class Plan:
         rate_seconds: for how long.
         rate_hold_seconds: how long each of these calls is held.
         event_rate, event_seconds, event_clients: events a second, for how long, to how many clients.
+        records, page_reads: over how many records pages are read, and how often for each search.
     """
 
     latency_calls: int = 300
@@ -79,6 +81,8 @@ class Plan:
     event_rate: float = 1000.0
     event_seconds: float = 15.0
     event_clients: int = 50
+    records: int = 1_000_000
+    page_reads: int = 100
 
 
 class Bench:
@@ -276,6 +280,23 @@ class Bench:
         name = "recording" if recorded else "media"
         return Measurement(f"{name}, {calls} calls", figures, load, details, remarks)
 
+    async def records(self) -> AsyncIterator[Measurement]:
+        """Pages of 50 out of many records, for each search that somebody may want."""
+        plan = self._plan
+        begun = time.perf_counter()
+        store = await filled_store(self._new_folder(), plan.records)
+        filled_seconds = time.perf_counter() - begun
+        try:
+            meter, figures = Meter(), []
+            for search in searches(plan.records):
+                milliseconds = [taken async for taken in page_times(store, search, plan.page_reads)]
+                figures.append(spread(search.name, "ms", milliseconds, below=(20.0, 20.0)))
+            load = meter.read()
+        finally:
+            await store.close()
+        details = {"records": plan.records, "filled_seconds": round(filled_seconds, 1)}
+        yield Measurement("records", figures, load, details)
+
     async def _rate(self, per_second: int) -> Measurement:
         with self._server() as server, self._peer(server, hold_seconds=self._plan.rate_hold_seconds) as peer:
             clicks = Clicks(server)
@@ -318,6 +339,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "group": Bench.group,
     "rate": Bench.rate,
     "events": Bench.events,
+    "records": Bench.records,
 }
 
 

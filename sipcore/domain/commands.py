@@ -30,6 +30,11 @@ class LegPlan:
     headers: tuple[tuple[str, str], ...] = ()
     line: str = ""
 
+    @property
+    def extension(self) -> str | None:
+        """The number of the organisation's own that it rings, or None: whom it rings is outside, or has no number."""
+        return None if self.line.startswith("+") else self.line or None
+
 
 @dataclass(frozen=True, slots=True)
 class PlaceLeg:

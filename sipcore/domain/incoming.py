@@ -51,12 +51,13 @@ class IncomingParty(LegParty[IncomingState]):
     Args:
         leg: its Call-ID, which the far end chose.
         number: its caller identity.
+        extension: the extension that calls, or None: a call from outside.
     """
 
     _lost_before_its_answer = NewsKind.LEFT
 
-    def __init__(self, leg: str, number: str) -> None:
-        super().__init__(leg, number, IncomingState.WAITING, _STATES, _TABLE)
+    def __init__(self, leg: str, number: str, extension: str | None = None) -> None:
+        super().__init__(leg, number, IncomingState.WAITING, _STATES, _TABLE, extension=extension)
 
     @property
     def released(self) -> bool:

@@ -84,6 +84,7 @@ class LegParty(PartyBase, Machine[StateT]):
     Args:
         leg: its UniqueID.
         number: as its record tells it.
+        extension: the extension whose phone it is, or None.
         state: the first state.
         states: those that every leg comes to.
         table: all its transitions.
@@ -92,10 +93,20 @@ class LegParty(PartyBase, Machine[StateT]):
     _lost_before_its_answer: ClassVar[NewsKind]
     """What the loss of its worker is to the call before it was answered."""
 
-    def __init__(self, leg: str, number: str, state: StateT, states: LegStates[StateT], table: Table[StateT]) -> None:
+    def __init__(
+        self,
+        leg: str,
+        number: str,
+        state: StateT,
+        states: LegStates[StateT],
+        table: Table[StateT],
+        *,
+        extension: str | None = None,
+    ) -> None:
         PartyBase.__init__(self, leg)
         Machine.__init__(self, f"{type(self).__name__} {leg}", state)
         self._number = number
+        self._extension = extension
         self._states = states
         self._table = table
         self._deadline: float | None = None
@@ -164,6 +175,7 @@ class LegParty(PartyBase, Machine[StateT]):
             ringing_at=None if steps.ringing is None else at(steps.ringing),
             answered_at=None if steps.answered is None else at(steps.answered),
             ended_at=None if steps.ended is None else at(steps.ended),
+            extension=self._extension,
             quality=self._quality,
         )
         return (record,)

@@ -82,7 +82,7 @@ class PhoneParty(LegParty[PhoneState]):
     def __init__(
         self, leg: str, plan: LegPlan, ring_seconds: float, *, country: str = "US", contest: bool = False
     ) -> None:
-        super().__init__(leg, plan.user, PhoneState.IDLE, _STATES, _TABLE)
+        super().__init__(leg, plan.user, PhoneState.IDLE, _STATES, _TABLE, extension=plan.extension)
         self._plan = plan
         self._ring_seconds = ring_seconds
         self._country = country

@@ -28,6 +28,7 @@ class LegRecord:
         placed_at, ringing_at, answered_at, ended_at: when each step happened; None when it did not.
         party: which party's leg it is: `dial1`, `dial2` (also whoever it was transferred to), or `third`.
         answered_by: `human`, `machine` or `unknown`, as machine detection heard it; None: it did not listen.
+        extension: the extension whose phone it was, or None: another number's, or no phone's.
         quality: how its audio was, known at its end; None: it had none, or its worker died.
     """
 
@@ -43,6 +44,7 @@ class LegRecord:
     ended_at: datetime | None = None
     party: str = "dial1"
     answered_by: str | None = None
+    extension: str | None = None
     quality: LegQuality | None = None
 
 
@@ -122,6 +124,7 @@ class RecordFilter:
         until: accepted before this time (aware).
         batch: id of the batch that it is a part of.
         reference: the client's own name for the call.
+        extension: of a leg, whichever way it came to be rung or to call.
     """
 
     uid: str | None = None
@@ -131,6 +134,7 @@ class RecordFilter:
     until: datetime | None = None
     batch: str | None = None
     reference: str | None = None
+    extension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Inbound:
         outside = isinstance(called, ExternalDestination)
         shown = extension.caller_id or organisation.caller_id if outside else number
         maker = self._admission.inside(organisation, self._directory.current, shown, foreign=False)
-        party, incoming = maker.party(called, new_uid()), IncomingParty(event.leg, number)
+        party, incoming = maker.party(called, new_uid()), IncomingParty(event.leg, number, number)
         return self._admission.incoming(organisation, incoming, party, (number, event.number), _EDGE)
 
     def _route(self, event: LegArrived) -> tuple[Organisation, str, str] | None:

@@ -158,6 +158,7 @@ def _insert_legs(connection: sa.Connection, records: Sequence[CallRecord]) -> No
             "position": position,
             "organisation": record.organisation,
             "accepted_at": record.accepted_at,
+            "outcome": record.disposition,
             **_row(leg, LEG_FIELDS),
         }
         for record in records

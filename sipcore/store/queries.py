@@ -47,16 +47,23 @@ def newest_records(organisation: str, wanted: RecordFilter, after: PagePosition 
     """
     page = sa.select(calls).where(*_conditions(wanted, after, calls.c.accepted_at, calls.c.id))
     # The organisation stands in the inner queries alone where there are any. Beside them it would invite SQLite, which
-    # knows nothing of how often a value occurs, to walk through all records of the organisation.
+    # knows nothing of how often a value occurs, to walk through all records of the organisation; and so would the
+    # disposition beside something that leads to fewer calls.
+    ours = calls.c.organisation == organisation
     if wanted.uid is not None:
         of_uid = sa.select(legs.c.call_id).where(legs.c.uid == wanted.uid, legs.c.organisation == organisation)
-        page = page.where(calls.c.id.in_(of_uid))
-        if wanted.number is not None:
-            page = page.where(_has_number(wanted.number))
+        page = page.where(calls.c.id.in_(of_uid), *_of_phones(wanted), *_with_outcome(calls, wanted))
+    elif wanted.batch is not None or wanted.reference is not None:
+        page = page.where(ours, *_of_phones(wanted), *_with_outcome(calls, wanted))
     elif wanted.number is not None:
         page = page.where(calls.c.id.in_(_newest_of_number(organisation, wanted, wanted.number, after, limit)))
+    elif wanted.extension is not None:
+        of_extension = [legs.c.organisation == organisation, legs.c.extension == wanted.extension]
+        page = page.where(calls.c.id.in_(_newest(of_extension, legs, wanted, after, limit)))
+    elif wanted.disposition is not None:
+        page = page.where(ours, calls.c.disposition == wanted.disposition)
     else:
-        page = page.where(calls.c.organisation == organisation)
+        page = page.where(ours)
     return _with_legs(page.order_by(calls.c.accepted_at.desc(), calls.c.id.desc()).limit(limit))
 
 
@@ -157,8 +164,6 @@ def _conditions(
 ) -> list[Condition]:
     """Say what of a filter needs no look at numbers or UniqueIDs, with the columns that the index in use ends with."""
     conditions: list[Condition] = []
-    if wanted.disposition is not None:
-        conditions.append(calls.c.disposition == wanted.disposition)
     if wanted.batch is not None:
         conditions.append(calls.c.batch_id == wanted.batch)
     if wanted.reference is not None:
@@ -176,42 +181,61 @@ def _batches(organisation: str) -> sa.Select[Any]:
     return _EVERY_BATCH.where(batches.c.organisation == organisation)
 
 
-def _has_number(number: str) -> Condition:
-    of_a_leg = sa.exists().where(legs.c.call_id == calls.c.id, legs.c.number == number)
-    return sa.or_(calls.c.dial1 == number, calls.c.dial2 == number, of_a_leg)
+def _of_phones(wanted: RecordFilter) -> list[Condition]:
+    """Say what of a filter is about numbers and extensions, for calls that are few, or found by something else."""
+    conditions = _of_extension(wanted, calls.c.id)
+    if wanted.number is not None:
+        of_a_leg = sa.exists().where(legs.c.call_id == calls.c.id, legs.c.number == wanted.number)
+        conditions.append(sa.or_(calls.c.dial1 == wanted.number, calls.c.dial2 == wanted.number, of_a_leg))
+    return conditions
+
+
+def _of_extension(wanted: RecordFilter, call_id: Column[str]) -> list[Condition]:
+    if wanted.extension is None:
+        return []
+    other = legs.alias("other")
+    return [sa.exists().where(other.c.call_id == call_id, other.c.extension == wanted.extension)]
+
+
+def _with_outcome(of: sa.Table, wanted: RecordFilter) -> list[Condition]:
+    """Ask for the disposition of the call, of a row of calls or of legs, in a way for which no index is looked up."""
+    if wanted.disposition is None:
+        return []
+    disposition = sa.type_coerce(calls.c.disposition, sa.String).concat("") == wanted.disposition.value
+    if of is calls:
+        return [disposition]
+    # Calls in progress have none yet; for those that an older program has written, the call itself has to be asked.
+    of_call = sa.exists().where(calls.c.id == legs.c.call_id, disposition)
+    return [sa.or_(legs.c.outcome == wanted.disposition, sa.and_(legs.c.outcome.is_(None), of_call))]
+
+
+def _newest(
+    matches: Sequence[Condition], of: sa.Table, wanted: RecordFilter, after: PagePosition | None, limit: int
+) -> sa.Select[Any]:
+    """Select the ids of the newest calls that match, from the end of an index of calls or of legs."""
+    accepted_at, call_id = of.c.accepted_at, of.c.call_id if of is legs else of.c.id
+    found = (
+        sa.select(accepted_at.label("accepted_at"), call_id.label("id"))
+        .where(*matches, *_conditions(wanted, after, accepted_at, call_id), *_with_outcome(of, wanted))
+        # Several legs of a call may match, and must not use up the limit.
+        .distinct()
+        .order_by(accepted_at.desc(), call_id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    return sa.select(found.c.id)
 
 
 def _newest_of_number(
     organisation: str, wanted: RecordFilter, number: str, after: PagePosition | None, limit: int
 ) -> sa.CompoundSelect[Any]:
     """Take the newest from each of the three indexes that have a number; the newest of all are among them."""
-
-    def newest(
-        matches: list[Condition], source: sa.FromClause, accepted_at: Column[datetime], call_id: Column[str]
-    ) -> sa.Select[Any]:
-        found = (
-            sa.select(accepted_at.label("accepted_at"), call_id.label("id"))
-            .select_from(source)
-            .where(*matches, *_conditions(wanted, after, accepted_at, call_id))
-            # Both legs of a call may have the number, and must not use up the limit.
-            .distinct()
-            .order_by(accepted_at.desc(), call_id.desc())
-            .limit(limit)
-            .subquery()
-        )
-        return sa.select(found.c.id)
-
-    of_ours = calls.c.organisation == organisation
+    ours, of_a_leg = calls.c.organisation == organisation, legs.c.organisation == organisation
+    of_call, of_leg = _of_extension(wanted, calls.c.id), _of_extension(wanted, legs.c.call_id)
     return sa.union(
-        newest([of_ours, calls.c.dial1 == number], calls, calls.c.accepted_at, calls.c.id),
-        newest([of_ours, calls.c.dial2 == number], calls, calls.c.accepted_at, calls.c.id),
-        newest(
-            [legs.c.organisation == organisation, legs.c.number == number],
-            # The call itself is needed for its disposition, batch and reference alone.
-            legs if (wanted.disposition, wanted.batch, wanted.reference) == (None, None, None) else legs.join(calls),
-            legs.c.accepted_at,
-            legs.c.call_id,
-        ),
+        _newest([ours, calls.c.dial1 == number, *of_call], calls, wanted, after, limit),
+        _newest([ours, calls.c.dial2 == number, *of_call], calls, wanted, after, limit),
+        _newest([of_a_leg, legs.c.number == number, *of_leg], legs, wanted, after, limit),
     )
 
 

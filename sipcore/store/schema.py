@@ -102,10 +102,11 @@ calls = sa.Table(
     sa.Column("direction", sa.String(8), nullable=False, server_default="outbound"),
     sa.Column("node", sa.String(32)),
     sa.Column("reference", sa.String(128)),
-    # Each ends with the order of pages: one is read from the end of an index, however many records there are.
+    # Each goes on with the order of pages: one is read from the end of an index, however many records there are. The
+    # disposition behind that spares those who look for a rare one of a number a look at all its calls.
     sa.Index(None, "organisation", "accepted_at", "id"),
-    sa.Index(None, "organisation", "dial1", "accepted_at", "id"),
-    sa.Index(None, "organisation", "dial2", "accepted_at", "id"),
+    sa.Index("ix_calls_dial1", "organisation", "dial1", "accepted_at", "id", "disposition"),
+    sa.Index("ix_calls_dial2", "organisation", "dial2", "accepted_at", "id", "disposition"),
 )
 """One row per accepted call: a `CallRecord` without its legs."""
 
@@ -127,6 +128,16 @@ sa.Index(
     calls.c.id,
     sqlite_where=calls.c.reference.is_not(None),
     postgresql_where=calls.c.reference.is_not(None),
+)
+
+sa.Index(
+    "ix_calls_disposition",
+    calls.c.organisation,
+    calls.c.disposition,
+    calls.c.accepted_at,
+    calls.c.id,
+    sqlite_where=calls.c.disposition.is_not(None),
+    postgresql_where=calls.c.disposition.is_not(None),
 )
 
 sa.Index(
@@ -154,14 +165,28 @@ legs = sa.Table(
     sa.Column("party", sa.String(8), nullable=False, server_default="dial1"),
     sa.Column("answered_by", sa.String(8)),
     sa.Column("quality", QualityColumn),
-    # Of its call, repeated for the index on numbers.
+    sa.Column("extension", sa.String),
+    # Of its call, repeated for the indexes on numbers and extensions; the outcome is its disposition, NULL in rows of
+    # programs before revision 0016, too.
     sa.Column("organisation", sa.String, nullable=False),
     sa.Column("accepted_at", UtcTime, nullable=False),
+    sa.Column("outcome", _disposition()),
     # Not unique: the Call-ID of a leg that a far end opens is that far end's choice.
     sa.Index(None, "uid"),
-    sa.Index(None, "organisation", "number", "accepted_at", "call_id"),
+    sa.Index("ix_legs_number", "organisation", "number", "accepted_at", "call_id", "outcome"),
 )
 """One row per leg: a `LegRecord`, its call, its place in the call (1 for leg 1), and of its call what finds it."""
+
+sa.Index(
+    "ix_legs_extension",
+    legs.c.organisation,
+    legs.c.extension,
+    legs.c.accepted_at,
+    legs.c.call_id,
+    legs.c.outcome,
+    sqlite_where=legs.c.extension.is_not(None),
+    postgresql_where=legs.c.extension.is_not(None),
+)
 
 recordings = sa.Table(
     "recordings",

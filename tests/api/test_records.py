@@ -56,7 +56,7 @@ async def test_a_record_has_the_fields_of_the_contract_and_times_in_utc(site):
     assert legs[1] == {
         "uid": "uid-2", "number": "+12025550123", "disposition": "busy", "sip_code": 486, "cause": 17,
         "ended_by": "remote", "placed_at": None, "ringing_at": None, "answered_at": None, "ended_at": None,
-        "party": "dial2", "answered_by": None, "quality": None,
+        "party": "dial2", "answered_by": None, "extension": None, "quality": None,
     }  # fmt: skip
 
 
@@ -71,12 +71,15 @@ async def test_a_list_has_items_and_the_cursor_of_the_next_page(site):
 async def test_filters_reach_the_store_as_values(site):
     await ask(
         site,
-        "?uid=u%2F1&number=+1202&disposition=no_answer&since=2026-03-01T08:00:00+02:00"
+        "?uid=u%2F1&number=+1202&extension=101&reference=t-1&batch=b1&disposition=no_answer&since=2026-03-01T08:00:00+02:00"
         "&until=2026-03-01t09:00:00.5z&cursor=abc",
     )
     wanted = RecordFilter(
         uid="u/1",
         number="+1202",
+        extension="101",
+        reference="t-1",
+        batch="b1",
         disposition=Disposition.NO_ANSWER,
         since=datetime(2026, 3, 1, 6, tzinfo=UTC),
         until=datetime(2026, 3, 1, 9, 0, 0, 500_000, tzinfo=UTC),
@@ -102,6 +105,8 @@ async def test_filters_reach_the_store_as_values(site):
         ("number", "%D9%A1"),
         ("cursor", ""),
         ("uid", "a&uid=b"),
+        ("extension", ""),
+        ("dispositions", "busy"),
     ],
 )
 async def test_a_bad_filter_is_a_problem_that_names_it(site, name, value):

@@ -95,6 +95,7 @@ legs_of_any_kind = st.builds(
     answered_at=st.none() | moments,
     ended_at=st.none() | moments,
     party=st.sampled_from(["dial1", "dial2"]),
+    extension=st.none() | texts,
     answered_by=st.none() | st.sampled_from(["human", "machine", "unknown"]),
     quality=st.none()
     | st.builds(
@@ -228,6 +229,7 @@ def matches(record, wanted):
         and (wanted.uid is None or wanted.uid in {leg.uid for leg in record.legs})
         and (wanted.number is None or wanted.number in numbers)
         and wanted.disposition in {None, record.disposition}
+        and (wanted.extension is None or wanted.extension in {leg.extension for leg in record.legs})
         and (wanted.since is None or record.accepted_at >= wanted.since)
         and (wanted.until is None or record.accepted_at < wanted.until)
     )
@@ -243,22 +245,38 @@ async def test_any_combination_of_filters_gives_just_its_records_on_pages_of_any
             accepted_at=NOON + choice.randrange(6) * SECOND,
             dial1=numbers[0],
             dial2=numbers[1],
-            legs=tuple(LegRecord(uid=choice.choice("uvw"), number=number) for number in numbers[2:]),
+            legs=tuple(
+                LegRecord(uid=choice.choice("uvw"), number=number, extension=choice.choice(["101", "102", None]))
+                for number in numbers[2:]
+            ),
             disposition=choice.choice([None, Disposition.BUSY, Disposition.ANSWERED]),
         )
 
-    records = [call() for _ in range(60)]
+    records = [call() for _ in range(150)]
     await asyncio.gather(*map(store.accept, records))
     newest_first = sorted(records, key=lambda record: (record.accepted_at, record.id), reverse=True)
-    for uid, number, disposition, since, until in itertools.product(
-        (None, "u"), (None, "101"), (None, Disposition.BUSY), (None, NOON + SECOND), (None, NOON + 4 * SECOND)
+    for uid, number, disposition, extension, (since, until) in itertools.product(
+        (None, "u"),
+        (None, "101"),
+        (None, Disposition.BUSY),
+        (None, "102"),
+        ((None, None), (NOON + SECOND, NOON + 4 * SECOND)),
     ):
-        wanted = RecordFilter(uid, number, disposition, since, until)
+        wanted = RecordFilter(uid, number, disposition, since, until, extension=extension)
         expected = [record for record in newest_first if matches(record, wanted)]
         assert expected
         for limit in (3, 100):
             pages = await all_pages(store, wanted, limit=limit)
             assert [record for page in pages for record in page] == expected
+
+
+async def test_records_of_a_program_that_knew_no_outcome_of_legs_are_found_by_it_too(store, sql):
+    records = [accepted(disposition=disposition) for disposition in (Disposition.BUSY, Disposition.ANSWERED, None)]
+    for record in records:
+        await store.complete(record)
+    await sql("UPDATE legs SET outcome = NULL")
+    page = await store.find("acme", RecordFilter(number="+12025550123", disposition=Disposition.BUSY))
+    assert page.items == (records[0],)
 
 
 async def test_pages_lose_and_repeat_nothing_while_calls_come_in(store):

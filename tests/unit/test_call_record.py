@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,6 +26,7 @@ from sipcore.domain.events import LegAnswered, LegEnded, LegPlaced, LegRang, Wor
 from sipcore.domain.leg_party import RELEASE_SECONDS
 from sipcore.domain.nowhere import NowhereParty
 from sipcore.domain.phone import PhoneParty
+from sipcore.domain.quality import LegQuality, StreamQuality
 from sipcore.domain.record import CallRecord, LegRecord
 
 SECOND_0 = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -265,3 +267,21 @@ def test_a_destination_that_does_not_exist_was_never_dialled() -> None:
     assert call.record(at).legs[0] == LegRecord(
         uid=ONE, number="199", disposition=Disposition.NOT_CONNECTED, cause=1, ended_by="local", ended_at=at(2)
     )
+
+
+@pytest.mark.parametrize(("line", "extension"), [("101", "101"), ("+12025550123", None), ("", None)])
+def test_a_leg_of_an_extension_says_whose_it_is_whatever_its_contact_is_called(
+    line: str, extension: str | None
+) -> None:
+    phone = PhoneParty(ONE, replace(PLAN2, user="bob", line=line), ring_seconds=20)
+    assert [(leg.number, leg.extension) for leg in phone.records(at)] == [("bob", extension)]
+
+
+def test_how_a_legs_audio_was_is_told_with_its_end() -> None:
+    audio = StreamQuality(100, 1, 2.0, 4.2)
+    quality = LegQuality("PCMU", 20.0, audio, audio)
+    call = joined()
+    call.feed(LegEnded(ONE, 200, quality=quality), 60)
+    assert [leg.quality for leg in call.record(at).legs] == [quality, None]
+    call.feed(LegEnded(TWO, 200, ended_by="local", quality=quality), 61)
+    assert [leg.quality for leg in call.record(at).legs] == [quality, quality]

@@ -258,6 +258,7 @@ def test_every_event_of_a_leg_is_impossible_before_the_invite(event: Event) -> N
 def test_its_record_follows_its_steps() -> None:
     phone = idle()
     assert (phone.records(at)[0].uid, phone.records(at)[0].number) == (LEG, "101")
+    assert phone.records(at)[0].extension is None
     phone.start(0)
     assert phone.records(at)[0].placed_at is None
     phone.feed(LegPlaced(LEG), 0.5)
