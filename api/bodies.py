@@ -37,10 +37,12 @@ class TooLongError(ParameterError):
     """
 
     error_id = "too_long"
+    http_status = 413
 
     def __init__(self, part: str) -> None:
         super().__init__(part, f"is longer than {MAX_BYTES} bytes")
-        self.http_status = 414 if part == "query" else 413
+        if part == "query":
+            self.http_status = 414
 
 
 class _Nested(list[tuple[str, object]]):

@@ -16,7 +16,13 @@ from api.operations import Operation
 Document = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{model}"
-_PLACE: Final = {"type": "string", "pattern": "^[^/]+$"}
+_PLACE: Final = {"type": "string", "pattern": r"^[^/\x00]+$"}
+_RANGE: Final = {
+    "name": "Range",
+    "in": "header",
+    "schema": {"type": "string", "examples": ["bytes=0-65535"]},
+    "description": "one range of bytes (RFC 9110 section 14); what is none is passed over",
+}
 
 
 def describe(operations: Sequence[Operation]) -> Document:
@@ -41,7 +47,7 @@ def describe(operations: Sequence[Operation]) -> Document:
             "operationId": operation.name,
             "summary": operation.summary,
             "tags": [operation.tag],
-            "parameters": [*_places(operation), *_query(query)],
+            "parameters": [*_places(operation), *_query(query), *([_RANGE] if operation.in_parts else [])],
             **_body(body),
             "responses": _responses(operation, answer),
             "security": [] if operation.scope is None else [{"basic": []}, {"bearer": [operation.scope]}],
@@ -125,6 +131,7 @@ def _responses(operation: Operation, answer: Document | None) -> Document:
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
     return {
         str(int(operation.status)): good,
+        **({"206": good | {"description": http.HTTPStatus.PARTIAL_CONTENT.phrase}} if operation.in_parts else {}),
         **{
             str(int(status)): {"description": http.HTTPStatus(status).phrase, "content": problem}
             for status in statuses(operation)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import http
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from tornado.web import RequestHandler
 
 from api.models import Body, Model, Query
@@ -62,6 +62,7 @@ class Operation:
         query, body: models of what is sent.
         answer: model of a JSON answer, or None.
         media: the types of an answer that is not JSON.
+        in_parts: whether a Range header may ask for a part of it.
         status: of the answer when all is well.
         problems: statuses of its errors, beside those that every operation has.
         act: does it, for operations that take and give JSON.
@@ -78,6 +79,7 @@ class Operation:
     body: type[Body] | None = None
     answer: type[Model] | None = None
     media: tuple[str, ...] = ()
+    in_parts: bool = False
     status: int = http.HTTPStatus.OK
     problems: frozenset[int] = frozenset()
     act: Act | None = None
@@ -90,8 +92,8 @@ class Operation:
 
     @property
     def pattern(self) -> str:
-        """The path as a regular expression with one group for each place."""
-        return _PLACE.sub(r"([^/]+)", self.path)
+        """The path as a regular expression with one group for each place; nothing has a name with a NUL in it."""
+        return _PLACE.sub(r"((?:(?!%00)[^/\0])+)", self.path)
 
 
 def by_pattern(operations: Iterable[Operation]) -> dict[str, dict[str, Operation]]:
@@ -129,9 +131,27 @@ def read_body(model: type[ModelT], body: bytes) -> ModelT:
         ParameterError: naming the member that is wrong, or `body`.
     """
     try:
-        return model.model_validate_json(body)
+        read = model.model_validate_json(body)
     except ValidationError as error:
         raise parameter_error(error, "body") from error
+    for name, value in read:
+        # JSON can write it, and PostgreSQL has no text with it.
+        if any("\0" in text for text in _texts(value)):
+            raise ParameterError(name, "must not have the character U+0000 in it")
+    return read
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Return all strings of a part of a body."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from _texts(dict(value))
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, Collection) and not isinstance(value, bytes):
+        for each in value:
+            yield from _texts(each)
 
 
 def parameter_error(error: ValidationError, whole: str) -> ParameterError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Sequence
+from typing import Any
 
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -146,10 +147,25 @@ class EventStreamHandler(FollowingHandler):
 class EventSocketHandler(FollowingHandler, WebSocketHandler):
     """Events over a WebSocket (RFC 6455); a page of another origin is refused by Tornado's own check."""
 
+    _shaking_hands = False
+
     async def get(self, *_path: str) -> None:
         """Shake hands with whom may listen."""
         if await self.admit():
+            self._shaking_hands = True
             await WebSocketHandler.get(self)
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
+        """End the request; a handshake that failed as a problem, where Tornado has a line of text or nothing."""
+        shaking_hands, self._shaking_hands = self._shaking_hands, False
+        status = self.get_status()
+        if not shaking_hands or status < http.HTTPStatus.BAD_REQUEST:
+            return super().finish(chunk)
+        if status != http.HTTPStatus.FORBIDDEN:
+            status = http.HTTPStatus.UPGRADE_REQUIRED
+            self.set_header("Upgrade", "websocket")  # RFC 9110 section 15.5.22
+        self.set_status(status)
+        return self._problem(str(chunk or "this version of the protocol is not spoken here"))
 
     def open(self, *_args: str, **_kwargs: str) -> None:
         """Begin to send."""

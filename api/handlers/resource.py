@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import http
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from tornado.web import HTTPError
@@ -13,6 +14,17 @@ from api.handlers.base import Handler, phrase
 from sipcore.domain.directory import Scope
 from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
 from sipcore.service.authentication import Authenticator, Caller
+
+ERROR_IDS: Final[dict[int, str]] = {
+    http.HTTPStatus.FORBIDDEN: "origin_not_allowed",
+    http.HTTPStatus.NOT_FOUND: "not_found",
+    http.HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "range_not_satisfiable",
+    http.HTTPStatus.UPGRADE_REQUIRED: "upgrade_required",
+    http.HTTPStatus.INTERNAL_SERVER_ERROR: "internal",
+}
+"""Of refusals that are no error of ours, by status."""
+OTHER_ERROR_ID: Final = "bad_request"
 
 
 def scope_of(method: str | None) -> Scope:
@@ -83,13 +95,12 @@ class ResourceHandler(Handler):
 
     def refuse_unknown(self) -> None:
         """Answer that there is no such thing, and the same about another organisation's."""
-        self.set_status(http.HTTPStatus.NOT_FOUND)
-        self._problem("there is no such thing in this organisation", error_id="not_found")
+        self.write_refusal(http.HTTPStatus.NOT_FOUND, "there is no such thing in this organisation")
 
     def write_refusal(self, status: int, reason: str) -> None:
         """Write an error that `answer` has not raised itself."""
         self.set_status(status)
-        self._problem(reason, error_id="internal" if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request")
+        self._problem(reason)
 
     def _refuse(self, error: Click2CallError) -> None:
         self.set_status(error.http_status)
@@ -102,9 +113,21 @@ class ResourceHandler(Handler):
             members["parameter"] = error.parameter
         self._problem(str(error), error_id=error.error_id, **members)
 
-    def _problem(self, detail: str, **members: Any) -> None:
-        """Write problem details (RFC 9457); of type about:blank, so that the title is the status's own."""
+    def _problem(self, detail: str, **members: Any) -> asyncio.Future[None]:
+        """Write problem details (RFC 9457); of type about:blank, so that the title is the status's own.
+
+        Args:
+            detail: for people.
+            members: further ones, among them the `error_id` of an error of ours.
+        """
         status = self.get_status()
-        body = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail, **members}
+        body = {
+            "type": "about:blank",
+            "title": phrase(status),
+            "status": status,
+            "detail": detail,
+            "error_id": ERROR_IDS.get(status, OTHER_ERROR_ID),
+            **members,
+        }
         self.set_header("Content-Type", "application/problem+json")
-        self.finish(msgspec.json.encode(body))
+        return self.finish(msgspec.json.encode(body))

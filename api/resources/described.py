@@ -17,7 +17,9 @@ from api.operations import Operation
 from api.record_rows import CSV, JSON_LINES
 from sipcore.domain.causes import Disposition
 from sipcore.domain.directory import Scope
+from sipcore.domain.public_events import EventType
 
+_TYPE = f"({'|'.join(EventType)})"
 _AUDIO = ("audio/wav", "audio/flac", "audio/ogg")
 
 
@@ -42,8 +44,13 @@ class RecordQuery(RecordFileQuery):
 class EventQuery(Query):
     """Which events."""
 
-    after: Annotated[str | None, Field(description="id of the last event that is known")] = None
-    types: Annotated[str | None, Field(description="some types, separated by commas; without it all")] = None
+    after: Annotated[
+        str | None, Field(description="id of the last event that is known", pattern="^[0-7][0-9a-f]{15}$")
+    ] = None
+    types: Annotated[
+        str | None,
+        Field(description="some types, separated by commas; without it all", pattern=f"^{_TYPE}(,{_TYPE})*$"),
+    ] = None
 
 
 def described_operations(
@@ -89,8 +96,8 @@ def described_operations(
         ),
         Operation(
             name="getRecording", method="GET", path="/api/v1/recordings/{id}", tag="recordings", scope=Scope.READ,
-            summary="The audio of a recording, or the part of it that a Range header asks for", media=_AUDIO,
-            problems=frozenset({409, 416, 503}), handler=(RecordingHandler, recordings),
+            summary="The audio of a recording, or the part of it that a Range header asks for",
+            media=_AUDIO, in_parts=True, problems=frozenset({409, 416, 503}), handler=(RecordingHandler, recordings),
         ),
         Operation(
             name="deleteRecording", method="DELETE", path="/api/v1/recordings/{id}", tag="recordings",

@@ -189,10 +189,6 @@ async def test_a_page_of_this_server_gets_a_socket(site):
     socket.close()
 
 
-async def test_a_request_that_is_no_handshake_is_refused(site):
-    assert (await site.fetch("/api/v1/events/ws", headers=LOGIN)).code == 400
-
-
 async def test_streams_end_with_a_code_when_the_settings_or_the_server_go(site):
     socket = await websocket_connect(socket_request(site))
     await socket.read_message()

@@ -148,8 +148,10 @@ class Server:
 
     # -- talking to it
 
-    def get(self, path: str, headers: dict[str, str] | None = None, data: bytes | None = None) -> Answer:
-        request = urllib.request.Request(self.base + path, data=data, headers=headers or {})
+    def get(
+        self, path: str, headers: dict[str, str] | None = None, data: bytes | None = None, method: str | None = None
+    ) -> Answer:
+        request = urllib.request.Request(self.base + path, data=data, headers=headers or {}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return Answer(answer.status, answer.read().decode(), dict(answer.headers))
