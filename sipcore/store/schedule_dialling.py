@@ -103,10 +103,20 @@ def claim(connection: sa.Connection, claims: Sequence[Claim]) -> list[DueNumber]
         .limit(wanted.limit)
         .with_for_update(skip_locked=True)
     )
-    ids = connection.execute(due).scalars().all()
-    if not ids:
+    found = connection.execute(due).scalars().all()
+    if not found:
         return []
-    connection.execute(sa.update(schedule_numbers).where(_N.id.in_(ids)).values(claimed_by=wanted.node))
+    # SQLite locks nothing by reading: what another connection has claimed since is left to it.
+    ids = (
+        connection.execute(
+            sa.update(schedule_numbers)
+            .where(_N.id.in_(found), *due_unclaimed())
+            .values(claimed_by=wanted.node)
+            .returning(_N.id)
+        )
+        .scalars()
+        .all()
+    )
     claimed = (
         sa.select(_N.id, _N.organisation, _S.user, _N.attempts, _N.number, _S.dial2, _S.set_cid, _S.ring_seconds)
         .join(schedules, _S.id == _N.schedule_id)
