@@ -36,6 +36,8 @@ QUICK = Plan(
     event_seconds=4.0,
     records=100_000,
     page_reads=20,
+    pending=10_000,
+    due=30,
 )
 
 

@@ -15,19 +15,21 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from testbed.process import TestbedError
 
+from benchmark import future_calls
 from benchmark.accounting import Meter, pss_mb
 from benchmark.clicks import Clicks
 from benchmark.listeners import Listeners, event_server
 from benchmark.peer import LegTimes, Peer, member_of
 from benchmark.records import filled_store, page_times, searches
 from benchmark.report import Figure, Measurement, from_histogram, single, spread
-from benchmark.server import GROUPS, QUEUE, Server
+from benchmark.server import GROUPS, ORGANISATION, QUEUE, Server
 
 _NS_PER_MS = 1e6
 _WARM_GAP_SECONDS = 0.1
@@ -38,6 +40,9 @@ _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _SHOWN = 3
 _WORKERS_SECONDS = 60.0
+_SCHEDULED_AHEAD_SECONDS = 3.0
+_SPARE_WORKERS = 10
+_CLAIMED = 2000
 _NO_LEG = LegTimes({})
 
 
@@ -61,6 +66,8 @@ class Plan:
         rate_hold_seconds: how long each of these calls is held.
         event_rate, event_seconds, event_clients: events a second, for how long, to how many clients.
         records, page_reads: over how many records pages are read, and how often for each search.
+        pending, due: future calls that wait, and how many more are due at once.
+        databases: in which of them.
     """
 
     latency_calls: int = 300
@@ -83,6 +90,9 @@ class Plan:
     event_clients: int = 50
     records: int = 1_000_000
     page_reads: int = 100
+    pending: int = 100_000
+    due: int = 100
+    databases: tuple[str, ...] = ("sqlite", "postgresql")
 
 
 class Bench:
@@ -250,6 +260,44 @@ class Bench:
         details = {"events": told, "clients": plan.event_clients, "per_second": round(told / plan.event_seconds)}
         yield Measurement("events", figures, load, details)
 
+    async def lateness(self) -> AsyncIterator[Measurement]:
+        """Future calls that are due at once: how late their INVITEs leave, and what it costs to claim them."""
+        for kind in self._plan.databases:
+            yield await self._lateness(kind)
+
+    async def _lateness(self, kind: str) -> Measurement:
+        plan, folder, tomorrow = self._plan, self._new_folder(), datetime.now(UTC) + timedelta(days=1)
+        with future_calls.database(kind, folder) as url:
+            await future_calls.fill(url, ORGANISATION, plan.pending, tomorrow)
+            warm = plan.due // 2 + _SPARE_WORKERS
+            with (
+                Server(folder, database=url, warm_workers=warm) as server,
+                self._peer(server, hold_seconds=_LATENCY_HOLD_SECONDS) as peer,
+            ):
+                await _wait_for(lambda: len(server.worker_pids()) >= warm)
+                await asyncio.sleep(plan.settle_seconds)
+                calls = [next(self._calls) for _ in range(plan.due)]
+                before = pss_mb(server.pid)
+                due = datetime.now(UTC) + timedelta(seconds=_SCHEDULED_AHEAD_SECONDS)
+                for call in calls:
+                    server.schedule(call, due)
+                meter = Meter(server.pid, peer.pid)
+                await _wait_for(lambda: peer.counters()["invites"] >= 2 * len(calls))
+                await _wait_for(lambda: _is_over(peer.counters()))
+                load, legs = meter.read(), peer.messages()
+                grown = pss_mb(server.pid) - before
+                complaints = _counted("the server's log", server.complaints())
+            claim_ms = await future_calls.claim_ms(url, tomorrow + timedelta(seconds=_CLAIMED))
+        sent = [legs[call, 1].of["invite"] for call in calls if (call, 1) in legs and legs[call, 1].has("invite")]
+        late = spread("due to first INVITE", "ms", [(each - due.timestamp() * 1e9) / _NS_PER_MS for each in sent])
+        figures = [
+            replace(late, targets={"p99": 500.0}),
+            single(f"calls of {len(calls)} that did not begin", "", len(calls) - len(sent), below=0),
+            single("claiming a number", "ms", claim_ms, below=2.0),
+        ]
+        details = {"pending": plan.pending, "grown_mb": round(grown, 1)}
+        return Measurement(f"lateness, {plan.due} at once, {kind}", figures, load, details, complaints)
+
     async def _media(self, calls: int, *, recorded: bool = False) -> Measurement:
         with self._server() as server, self._peer(server, hold_seconds=None, media=True) as peer:
             clicks = Clicks(server, recorded=recorded)
@@ -340,6 +388,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "rate": Bench.rate,
     "events": Bench.events,
     "records": Bench.records,
+    "lateness": Bench.lateness,
 }
 
 

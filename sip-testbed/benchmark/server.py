@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import sys
 import urllib.error
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +32,7 @@ _SETTINGS = """\
 listen = "{address}:{port}"
 access_log = false
 [storage]
-database = "sqlite:///{folder}/records.db"
+database = "{database}"
 recordings = "{folder}/recordings"
 [log]
 level = "warning"
@@ -38,6 +40,7 @@ level = "warning"
 address = "{address}"
 ports = "{sip.start}-{last_sip}"
 rtp_ports = "{rtp.start}-{last_rtp}"
+warm_workers = {warm_workers}
 [trunks.peer]
 proxy = "sip:{peer}:{peer_port}"
 [orgs.bench]
@@ -65,6 +68,7 @@ GROUPS = {
 }
 """Ring groups whose members the peer tells apart by their number: each is rung once."""
 _AGENT = "100"
+ORGANISATION = "bench"
 
 
 class Server:
@@ -72,6 +76,8 @@ class Server:
 
     Args:
         folder: for its settings, records and log.
+        database: the setting `storage.database`; None: a file in the folder.
+        warm_workers: how many workers are ready before they are needed.
 
     Attributes:
         address: of its HTTP API, SIP and RTP.
@@ -79,8 +85,10 @@ class Server:
         peer: address and UDP port that it sends INVITEs to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database: str | None = None, warm_workers: int = 2) -> None:
         self.folder = folder
+        self._database = database or f"sqlite:///{folder}/records.db"
+        self._warm_workers = warm_workers
         # All of 127/8 is loopback. Addresses by our process id meet no ports of anybody else.
         host = f"{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
         self.address = f"127.66.{host}"
@@ -102,6 +110,8 @@ class Server:
                 address=self.address,
                 port=self.port,
                 folder=self.folder,
+                database=self._database,
+                warm_workers=self._warm_workers,
                 sip=_SIP_PORTS,
                 last_sip=_SIP_PORTS[-1],
                 rtp=_RTP_PORTS,
@@ -138,9 +148,17 @@ class Server:
 
     def pause_agent(self) -> None:
         """Let nobody serve those who wait in `QUEUE`."""
+        self._post(f"queues/{QUEUE}/agents/{_AGENT}/pause", b"")
+
+    def schedule(self, call: int, due: datetime) -> None:
+        """Have a call made at a time."""
+        wanted = {"dial1": number_of(call, 1), "dial2": number_of(call, 2), "date": due.isoformat()}
+        self._post("schedules", json.dumps(wanted).encode())
+
+    def _post(self, path: str, body: bytes) -> None:
         credentials = base64.b64encode(b"bench@bench:bench").decode()
-        url = f"http://{self.address}:{self.port}/api/v1/queues/{QUEUE}/agents/{_AGENT}/pause"
-        request = urllib.request.Request(url, b"", {"Authorization": f"Basic {credentials}"})
+        headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://{self.address}:{self.port}/api/v1/{path}", body, headers)
         with urllib.request.urlopen(request, timeout=_READY_SECONDS):
             pass
 

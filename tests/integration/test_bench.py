@@ -42,6 +42,9 @@ TINY = Plan(
     event_rate=100.0,
     event_seconds=0.5,
     event_clients=3,
+    pending=100,
+    due=2,
+    databases=("sqlite",),
 )
 
 
