@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -82,6 +84,11 @@ class Site:
     def hear_each_other(self, one: Phone, other: Phone) -> None:
         one.wait_heard(TONES[other.extension])
         other.wait_heard(TONES[one.extension])
+
+
+def called(phone: Phone, before: int) -> PhoneCall:
+    """Return the call that comes in after as many as there were before."""
+    return wait_until(lambda: phone.calls()[before:], 10.0, lambda: f"{phone.extension} is not called")[0]
 
 
 def phone_of(edge: Edge, user: str, host: str = DESK, transport: Literal["udp", "tcp"] = "udp") -> Phone:
@@ -178,18 +185,20 @@ class TestCalls:
 
     def test_whoever_gives_up_stops_the_ringing_on_the_other_side(self, site: Site) -> None:
         site.agent.behave("ring")
-        call = site.call_in()
-        site.customer.wait_for("ringing", call=call.number)
+        before = len(site.agent.calls())
+        site.call_in()
+        ringing = called(site.agent, before)
         site.customer.hang_up()
-        site.agent.wait_for("ended", call=site.agent.calls()[-1].number)
+        site.agent.wait_for("ended", call=ringing.number)
         assert newest_record(site)["disposition"] == "cancelled"
         answer = site.nodes[0].dial("101", "102", Timeout=1).json()
         assert answer["reason"] == "No answer"
-        site.agent.wait_for("ended", call=site.agent.calls()[-1].number)
+        site.agent.wait_for("ended", call=called(site.agent, before + 1).number)
         site.agent.behave("answer")
         site.customer.behave("ring")
+        before = len(site.customer.calls())
         assert site.nodes[0].dial("101", CUSTOMER).json()["status"] == "ok"
-        ringing = wait_until(site.customer.active_calls, 5.0, "the customer is not called")[0]
+        ringing = called(site.customer, before)
         site.agent.hang_up()
         site.customer.wait_for("ended", call=ringing.number)
 
@@ -370,6 +379,18 @@ class FullWorker:
 
 
 class TestNodes:
+    def test_a_call_that_rings_when_its_worker_dies_rings_from_another(self, site: Site) -> None:
+        site.agent.behave("ring")
+        before = len(site.agent.calls())
+        call = site.call_in()
+        rung = called(site.agent, before)
+        (node,) = (node for node in site.nodes if f"UDP {node.workers.partition(':')[0]}:" in rung.invite)
+        for pid in node.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        site.agent.answer(called(site.agent, before + 1).number)
+        site.customer.wait_for("answered", 10.0, call=call.number)
+        site.hear_each_other(site.agent, site.customer)
+
     def test_a_node_that_dies_takes_only_its_own_calls_with_it(self, site: Site) -> None:
         dying, surviving = site.nodes
         assert surviving.dial("101", "102").json()["status"] == "ok"
