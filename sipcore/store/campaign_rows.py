@@ -87,11 +87,11 @@ def counts_of(ids: Sequence[str]) -> sa.Select[Any]:
     return sa.select(columns.campaign_id, columns.state, columns.count).where(columns.campaign_id.in_(ids))
 
 
-def to_counts(rows: Iterable[sa.Row[Any]]) -> Mapping[str, Mapping[str, int]]:
+def to_counts(rows: Iterable[Sequence[Any]]) -> Mapping[str, Mapping[str, int]]:
     """Build counts by campaign from the rows of `counts_of`."""
     counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in rows:
-        counts[row[0]][row[1]] = row[2]
+    for campaign_id, state, count in rows:
+        counts[campaign_id][state] = count
     return counts
 
 

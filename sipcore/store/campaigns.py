@@ -139,7 +139,8 @@ class SqlCampaignStore:
         """
         columns = sa.select(_R.position, _R.line, _R.text, _R.reason)
         wanted = columns.where(_R.campaign_id == campaign_id, _R.position > after).order_by(_R.position)
-        return tuple((row[0], RefusedLine(row[1], row[2], row[3])) for row in await self._read(wanted.limit(limit)))
+        rows = await self._read(wanted.limit(limit))
+        return tuple((row.position, RefusedLine(row.line, row.text, row.reason)) for row in rows)
 
     # -- campaigns as they are dialled
 
@@ -161,7 +162,7 @@ class SqlCampaignStore:
             .order_by(_N.next_at, _N.position)
             .limit(limit)
         )
-        return tuple(DueNumber(row[0], row[1], row[2]) for row in await self._read(wanted))
+        return tuple(DueNumber(row.position, row.number, row.next_at) for row in await self._read(wanted))
 
     async def defer(self, campaign_id: str, until: Mapping[int, datetime]) -> None:
         """Put numbers off, by position, that nobody has claimed."""
@@ -216,7 +217,7 @@ class SqlCampaignStore:
         """
         columns = sa.select(_D.number, _D.added_at, _D.added_by)
         wanted = columns.where(_D.organisation == organisation, _D.number > after).order_by(_D.number).limit(limit)
-        return tuple(BarredNumber(row[0], row[1], row[2]) for row in await self._read(wanted))
+        return tuple(BarredNumber(row.number, row.added_at, row.added_by) for row in await self._read(wanted))
 
     async def _campaigns(self, wanted: sa.Select[Any]) -> tuple[Campaign, ...]:
         rows = await self._read(wanted)
