@@ -94,6 +94,10 @@ class CallingHours:
                 yield _moment(day, window.opens, zone), _moment(day, window.closes, zone)
 
 
+DEFAULT_HOURS = CallingHours((Window(frozenset(range(_WEEK_DAYS)), 8 * 60, 21 * 60),))
+"""Every day 08:00-21:00."""
+
+
 @dataclass(frozen=True, slots=True)
 class HoursByCountry:
     """Calling hours of an organisation or a campaign.
@@ -103,7 +107,7 @@ class HoursByCountry:
         by_country: by ISO 3166-1 alpha-2 code.
     """
 
-    default: CallingHours
+    default: CallingHours = DEFAULT_HOURS
     by_country: Mapping[str, CallingHours] = field(default_factory=dict)
 
     @classmethod
@@ -122,10 +126,6 @@ class HoursByCountry:
     def of(self, country: str | None) -> CallingHours:
         """Return the hours for numbers of a country; None: of no country, or it is not known."""
         return self.default if country is None else self.by_country.get(country, self.default)
-
-
-DEFAULT_HOURS = CallingHours((Window(frozenset(range(_WEEK_DAYS)), 8 * 60, 21 * 60),))
-"""Every day 08:00-21:00."""
 
 
 def _window(text: str, parameter: str) -> Window:

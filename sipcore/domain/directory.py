@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from sipcore.domain.calling_hours import HoursByCountry
 from sipcore.domain.machine_detection import MachineDetection
 from sipcore.domain.recording import RecordingFormat
 from sipcore.domain.webhook import Webhook
@@ -321,6 +322,7 @@ class Organisation:
         recording: how its calls are recorded.
         event_digits: whether events tell which key was pressed.
         webhooks: who is told of events, by name.
+        calling_hours: when campaigns may call, by the country of the number.
     """
 
     name: str
@@ -351,6 +353,7 @@ class Organisation:
     recording: RecordingRules = field(default_factory=RecordingRules)
     event_digits: bool = False
     webhooks: Mapping[str, Webhook] = field(default_factory=dict)
+    calling_hours: HoursByCountry = field(default_factory=HoursByCountry)
 
 
 @dataclass(frozen=True, slots=True)

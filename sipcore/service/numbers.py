@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, PhoneNumberFormat, ValidationResult
+from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_geographical_number, time_zones_for_number
 
 _CACHED_NUMBERS = 8192
 """How many answers are kept: parsing takes about 0.1 ms, and the same agents and trunks come again and again."""
 _DIALLED = re.compile(r"\+?[0-9]+")
 _NO_DIGIT = re.compile(r"[^0-9]")
 _LONGEST_CALL_PREFIX = 4
+_NO_COUNTRY = "ZZ"
+"""As phonenumbers calls it."""
 _RECOMMENDED_CALL_PREFIX = "00"
 """ITU-T E.164 recommends it to all countries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a number is, as far as it tells.
+
+    Attributes:
+        country: ISO 3166-1 alpha-2, or None: of no country, or not known.
+        zones: IANA names of all time zones that it may be in; empty: not known.
+    """
+
+    country: str | None
+    zones: tuple[str, ...]
 
 
 class PhoneNumberPlan:
@@ -51,6 +68,26 @@ class PhoneNumberPlan:
             prefix and the number (`011442079460018` in US).
         """
         return _national(number, country)
+
+
+def place(number: str) -> Place:
+    """Tell where an E.164 number is. A mobile or a freephone number may be in any zone of its country.
+
+    Args:
+        number: `+` and digits.
+    """
+    parsed = _parsed(number, _NO_COUNTRY)
+    if parsed is None:
+        return Place(None, ())
+    country = phonenumbers.region_code_for_number(parsed) or phonenumbers.region_code_for_country_code(
+        parsed.country_code or 0
+    )
+    zones = time_zones_for_number(parsed)
+    if zones == (UNKNOWN_TIMEZONE,):
+        # Not in the tables of ranges in use, which lag behind: its first digits tell.
+        zones = time_zones_for_geographical_number(parsed)
+    known = len(country) == len("US") and country.isalpha()
+    return Place(country if known else None, () if zones == (UNKNOWN_TIMEZONE,) else tuple(zones))
 
 
 @lru_cache(maxsize=_CACHED_NUMBERS)

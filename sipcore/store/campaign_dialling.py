@@ -227,6 +227,11 @@ def give_back(connection: sa.Connection, given: Sequence[Giving]) -> None:
     end_those_over(connection, ended_at)
 
 
+def release(connection: sa.Connection, nodes: Sequence[str]) -> None:
+    """Give everything back that these nodes have claimed and not dialled; they are dialling nothing now."""
+    release_all(connection, _N.claimed_by.in_(nodes))
+
+
 def release_all(connection: sa.Connection, of_nodes: sa.ColumnElement[bool]) -> None:
     """Give everything back that some nodes have claimed and not dialled; none of them runs any more."""
     claimed = _N.claimed_by.is_not(None), _N.next_at.is_not(None), of_nodes

@@ -189,6 +189,10 @@ class SqlCampaignStore:
         """
         await self._writer.write(campaign_dialling.give_back, Giving((number.campaign, number.position), node, next_at))
 
+    async def release(self, node: str) -> None:
+        """Give everything back that a node has claimed and not dialled; it is dialling nothing now."""
+        await self._writer.write(campaign_dialling.release, node)
+
     async def refuse(
         self, number: ClaimedNumber, node: str, state: CampaignNumberState, reason: str, now: datetime
     ) -> None:

@@ -1,0 +1,275 @@
+"""Dials the numbers of campaigns.
+
+The database holds what waits; only the calls that are under way are known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from sipcore.domain.attempt import Attempt, AttemptSource
+from sipcore.domain.call_options import CallOptions
+from sipcore.domain.campaign import Campaign, CampaignNumberState, CampaignState, ClaimedNumber
+from sipcore.domain.dialplan import NumberPlan, QueueDestination, resolve
+from sipcore.domain.directory import Organisation
+from sipcore.domain.errors import (
+    AttemptWithdrawnError,
+    Click2CallError,
+    DoNotCallError,
+    LimitReachedError,
+    NoLegCapacityError,
+    ParameterError,
+    ShuttingDownError,
+    StoreUnavailableError,
+)
+from sipcore.service.calls import AcceptedCall, Calls, DialRequest, LiveDirectory
+from sipcore.service.campaign_hours import CampaignHours
+from sipcore.service.campaign_store import CampaignDialStore
+from sipcore.service.nodes import NodeStore
+from sipcore.service.queue_board import QueueBoard
+
+POLL_SECONDS = 2.0
+"""How long nobody looks at the database at most: another node may have changed something, or ended a call."""
+NO_ROOM_SECONDS = 1.0
+"""How long nothing is dialled when there was no leg slot for a number, or no database."""
+SWEPT = 500
+"""Numbers outside their calling hours that are put off together."""
+_NEVER = timedelta(days=1)
+"""When a number is looked at again whose hours never come; the settings may be others then."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _UnderWay:
+    campaign: str
+    organisation: str
+    queue: str | None
+    call: AcceptedCall
+
+
+class CampaignDialler:
+    """Claims and dials; everything happens in one event loop.
+
+    Args:
+        store: keeps campaigns.
+        calls: places calls, and writes each attempt with its record.
+        directory: organisations in force.
+        numbers: the world's numbering plans.
+        queues: tell how many numbers may be dialled for their agents.
+        nodes: tell which node dials for a queue: each knows the calls of its own agents only.
+        now: the present (aware).
+    """
+
+    def __init__(
+        self,
+        store: CampaignDialStore,
+        calls: Calls,
+        directory: LiveDirectory,
+        numbers: NumberPlan,
+        queues: QueueBoard,
+        nodes: NodeStore,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store = store
+        self._calls = calls
+        self._directory = directory
+        self._numbers = numbers
+        self._queues = queues
+        self._nodes = nodes
+        self._now = now
+        self._held: dict[str, float] = {}
+        self._no_room_until = 0.0
+        self._in_doubt = False
+        self._under_way: dict[str, _UnderWay] = {}
+        self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to dial."""
+        self._store.on_due = self._wake.set
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Dial nothing more; called before the calls are ended."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        for task in self._following.values():
+            task.cancel()
+        await asyncio.gather(*self._following.values(), return_exceptions=True)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                seconds = await self._turn()
+            except StoreUnavailableError as error:
+                _log.warning("campaigns not looked for", error=str(error))
+                self._in_doubt, seconds = True, NO_ROOM_SECONDS
+            except Exception:  # noqa: BLE001 - whatever it was, without this task no campaign would go on
+                _log.exception("campaigns not looked for")
+                self._in_doubt, seconds = True, NO_ROOM_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+
+    async def _turn(self) -> float:
+        """Dial what may be dialled now; return for how many seconds nothing is to be done."""
+        if self._in_doubt:
+            # Nothing is being dialled between two turns, so all that is claimed here was claimed in vain.
+            await self._store.release(self._nodes.id)
+            self._in_doubt = False
+        running = await self._store.running()
+        await self._withdraw({campaign.id for campaign in running})
+        monotonic = time.monotonic()
+        self._held = {name: until for name, until in self._held.items() if until > monotonic}
+        seconds = POLL_SECONDS
+        for campaign in running:
+            if not self._stopping:
+                seconds = min(seconds, await self._serve(campaign))
+        return max(seconds, 0.0)
+
+    async def _withdraw(self, running: set[str]) -> None:
+        """Hang up what nobody has answered yet of campaigns that were stopped."""
+        ringing = [each for each in self._under_way.values() if not each.call.first_stage.done()]
+        ended = {each.campaign for each in ringing} - running
+        stopped = {one for one in ended if await self._store.state(one) in {CampaignState.STOPPED, None}}
+        for each in ringing:
+            if each.campaign in stopped:
+                self._calls.hang_up(each.organisation, each.call.id)
+
+    async def _serve(self, campaign: Campaign) -> float:
+        """Dial numbers of a campaign; return for how many seconds nothing is to be done for it."""
+        organisation = self._directory.current.organisations.get(campaign.organisation)
+        if organisation is None:
+            return POLL_SECONDS
+        held = max(self._held.get(campaign.organisation, 0.0), self._no_room_until) - time.monotonic()
+        if held > 0:
+            return held
+        queue, limit = self._queue_of(campaign, organisation), campaign.terms.together
+        if queue is not None:
+            limit = min(limit, await self._allowance(campaign, queue))
+        if limit < 1:
+            return POLL_SECONDS
+        now = self._now()
+        hours = CampaignHours(campaign.terms, organisation, now)
+        first = await self._first_due(campaign, hours, now, limit)
+        if first is None:
+            return POLL_SECONDS
+        if first > now:
+            return (first - now).total_seconds()
+        claimed, again = await self._store.claim(campaign.id, self._nodes.id, now, limit)
+        dialled = await asyncio.gather(
+            *(self._dial(campaign, number, hours, queue) for number in claimed), return_exceptions=True
+        )
+        for failure in dialled:
+            if failure is not None:
+                raise failure
+        return POLL_SECONDS if again is None else (again - self._now()).total_seconds()
+
+    def _queue_of(self, campaign: Campaign, organisation: Organisation) -> str | None:
+        try:
+            second = resolve(campaign.terms.dial2, organisation, self._numbers, parameter="dial2")
+        except ParameterError:
+            # Each number finds that out for itself, and its state says so.
+            return None
+        return second.number if isinstance(second, QueueDestination) else None
+
+    async def _allowance(self, campaign: Campaign, queue: str) -> int:
+        """Tell how many numbers may be dialled for the agents of a queue; when there are none, wait for agents."""
+        if not await self._nodes.hold(f"campaign {campaign.id}"):
+            return 0
+        key = campaign.organisation, queue
+        outstanding = sum(
+            1
+            for each in self._under_way.values()
+            if (each.organisation, each.queue) == key and not each.call.first_stage.done()
+        )
+        allowed = self._queues.dials_allowed(*key, outstanding)
+        if allowed < 1 and key not in self._following:
+            task = asyncio.get_running_loop().create_task(self._follow_queue(key))
+            self._following[key] = task
+        return allowed
+
+    async def _follow_queue(self, key: tuple[str, str]) -> None:
+        await self._queues.changed(*key)
+        del self._following[key]
+        self._wake.set()
+
+    async def _first_due(self, campaign: Campaign, hours: CampaignHours, now: datetime, look: int) -> datetime | None:
+        """Put off what is due outside its calling hours; tell when the first of the others is due, or None."""
+        while not self._stopping:
+            waiting = await self._store.due(campaign.id, look)
+            closed: dict[int, datetime] = {}
+            for number in waiting:
+                opens = hours.opens(number.number) or now + _NEVER
+                if number.next_at <= now < opens:
+                    closed[number.position] = opens
+            if not closed:
+                return waiting[0].next_at if waiting else None
+            await self._store.defer(campaign.id, closed)
+            look = SWEPT
+        return None
+
+    async def _dial(self, campaign: Campaign, number: ClaimedNumber, hours: CampaignHours, queue: str | None) -> None:
+        """Dial a claimed number, or say why not; one that may be dialled later is given back."""
+        now, node = self._now(), self._nodes.id
+        opens = hours.opens(number.number) or now + _NEVER
+        if opens > now:
+            await self._store.give_back(number, node, opens)
+            return
+        try:
+            self._follow(campaign, queue, await self._calls.dial(self._request(campaign, number)))
+        except AttemptWithdrawnError:
+            await self._store.give_back(number, node, now)
+        except DoNotCallError as error:
+            await self._store.refuse(number, node, CampaignNumberState.DO_NOT_CALL, str(error), now)
+        except LimitReachedError as error:
+            self._held[campaign.organisation] = time.monotonic() + error.retry_after
+            await self._store.give_back(number, node, now)
+        except (NoLegCapacityError, StoreUnavailableError, ShuttingDownError) as error:
+            _log.warning("number put off", campaign=campaign.id, position=number.position, reason=str(error))
+            self._no_room_until = time.monotonic() + NO_ROOM_SECONDS
+            await self._store.give_back(number, node, now)
+        except Click2CallError as error:
+            await self._store.refuse(number, node, CampaignNumberState.REFUSED, str(error), now)
+        except Exception:  # noqa: BLE001 - whatever it is, the other numbers go on; the story is in the log
+            _log.exception("number refused", campaign=campaign.id, position=number.position)
+            told = "an internal error, see the server's log"
+            await self._store.refuse(number, node, CampaignNumberState.REFUSED, told, now)
+
+    def _request(self, campaign: Campaign, number: ClaimedNumber) -> DialRequest:
+        terms = campaign.terms
+        return DialRequest(
+            organisation=campaign.organisation,
+            user=campaign.user,
+            dial1=number.number,
+            dial2=terms.dial2,
+            set_cid=terms.set_cid,
+            ring_seconds=terms.ring_seconds,
+            attempt=Attempt(AttemptSource.CAMPAIGN, number.source_id, number.attempts + 1, self._nodes.id),
+            options=CallOptions(reference=number.reference),
+        )
+
+    def _follow(self, campaign: Campaign, queue: str | None, call: AcceptedCall) -> None:
+        self._under_way[call.id] = _UnderWay(campaign.id, campaign.organisation, queue, call)
+        if queue is not None:
+            # It is in the queue now, or will not be.
+            call.first_stage.add_done_callback(lambda _: self._wake.set())
+        call.over.add_done_callback(lambda _: self._over(call.id, campaign.organisation))
+
+    def _over(self, call_id: str, organisation: str) -> None:
+        del self._under_way[call_id]
+        if self._held.pop(organisation, None) is not None:
+            # One call less may be within the limit on calls at once.
+            self._wake.set()
