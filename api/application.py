@@ -19,7 +19,9 @@ from api.openapi import describe
 from api.operations import Operation, by_pattern
 from api.resources.batches import BatchesResource
 from api.resources.calls import CallsResource, LiveRecord, LiveRecords
+from api.resources.campaigns import CampaignsResource
 from api.resources.described import described_operations
+from api.resources.do_not_call import DoNotCallResource
 from api.resources.keys import KeysResource
 from api.resources.queues import QueuesResource
 from api.resources.schedules import SchedulesResource
@@ -28,6 +30,7 @@ from sipcore.domain.registration import TrunkState
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.calls import CallControl, Calls, LiveDirectory
+from sipcore.service.campaigns import Campaigns
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderStore
 from sipcore.service.queue_board import QueueBoard
@@ -68,6 +71,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     control: CallControl,
     batches: Batches,
     schedules: Schedules,
+    campaigns: Campaigns,
     store: RecordStore,
     ladders: LadderStore,
     queues: QueueBoard,
@@ -89,6 +93,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         control: changes those in progress.
         batches: dials many numbers.
         schedules: keeps future calls.
+        campaigns: keeps campaigns and do-not-call lists.
         store: keeps records.
         ladders: keeps the SIP messages of their legs.
         queues: where callers wait for agents.
@@ -111,6 +116,8 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         *CallsResource(calls, control, store, live_record, live_records).operations(),
         *BatchesResource(batches).operations(),
         *SchedulesResource(schedules).operations(),
+        *CampaignsResource(campaigns, authenticator).operations(),
+        *DoNotCallResource(campaigns, authenticator).operations(),
         *QueuesResource(queues).operations(),
         *SurroundingsResource(directory, queues, trunk_states, live_records).operations(),
         *KeysResource(keys).operations(),

@@ -30,17 +30,18 @@ _YES_OR_NO = {"Response", "showUID"}
 
 
 class TooLongError(ParameterError):
-    """The query string (HTTP 414) or the body (HTTP 413) is over 64 kB.
+    """The query string (HTTP 414) or the body (HTTP 413) is too long.
 
     Args:
         part: `query` or `body`.
+        limit: most bytes of it.
     """
 
     error_id = "too_long"
     http_status = 413
 
-    def __init__(self, part: str) -> None:
-        super().__init__(part, f"is longer than {MAX_BYTES} bytes")
+    def __init__(self, part: str, limit: int = MAX_BYTES) -> None:
+        super().__init__(part, f"is longer than {limit} bytes")
         if part == "query":
             self.http_status = 414
 

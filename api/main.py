@@ -37,6 +37,8 @@ from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
+from sipcore.service.campaign_dialler import CampaignDialler
+from sipcore.service.campaigns import Campaigns
 from sipcore.service.eventing import Eventing
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderExpiry
@@ -207,6 +209,8 @@ class _Server:
         scheduler = Scheduler(store.schedules, engine, nodes.id, self._settings.schedule.grace)
         schedules = Schedules(store.schedules, scheduler, self._directory, numbers)
         scheduler.start()
+        dialler = CampaignDialler(store.campaigns, engine, self._directory, numbers, engine.queues, store.nodes)
+        dialler.start()
         application = self._application(engine, batches, schedules, store, recordings, streams, pool)
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
@@ -228,6 +232,7 @@ class _Server:
         server.stop()
         batches.stop()
         await scheduler.stop()
+        await dialler.stop()
         await engine.stop()
         await batches.finish()
         await recorder.stop()
@@ -254,6 +259,7 @@ class _Server:
             control=engine.control,
             batches=batches,
             schedules=schedules,
+            campaigns=Campaigns(store.campaigns, self._directory, PhoneNumberPlan()),
             store=store,
             ladders=store.ladders,
             queues=engine.queues,

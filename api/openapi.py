@@ -48,7 +48,7 @@ def describe(operations: Sequence[Operation]) -> Document:
             "summary": operation.summary,
             "tags": [operation.tag],
             "parameters": [*_places(operation), *_query(query), *([_RANGE] if operation.in_parts else [])],
-            **_body(body),
+            **_body(body, operation.uploads),
             "responses": _responses(operation, answer),
             "security": [] if operation.scope is None else [{"basic": []}, {"bearer": [operation.scope]}],
         }
@@ -81,7 +81,7 @@ def statuses(operation: Operation) -> Iterable[int]:
     usual.add(http.HTTPStatus.BAD_REQUEST)
     if operation.places:
         usual.add(http.HTTPStatus.NOT_FOUND)
-    if operation.body is not None:
+    if operation.body is not None or operation.uploads:
         usual |= {http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE, http.HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
     return sorted(usual | operation.problems)
 
@@ -116,10 +116,10 @@ def _without_null(schema: Document) -> Document:
     return kept
 
 
-def _body(reference: Document | None) -> Document:
-    if reference is None:
-        return {}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+def _body(reference: Document | None, uploads: Iterable[str]) -> Document:
+    content: Document = {} if reference is None else {"application/json": {"schema": reference}}
+    content |= {media: {"schema": {"type": "string"}} for media in uploads}
+    return {"requestBody": {"required": True, "content": content}} if content else {}
 
 
 def _responses(operation: Operation, answer: Document | None) -> Document:

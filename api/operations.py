@@ -60,6 +60,7 @@ class Operation:
         tag: the resource it belongs to.
         scope: what the credentials must be good for; None: nobody needs any.
         query, body: models of what is sent.
+        uploads: the types of a body that is no JSON and is read as it comes.
         answer: model of a JSON answer, or None.
         media: the types of an answer that is not JSON.
         in_parts: whether a Range header may ask for a part of it.
@@ -77,6 +78,7 @@ class Operation:
     scope: Scope | None
     query: type[Query] | None = None
     body: type[Body] | None = None
+    uploads: tuple[str, ...] = ()
     answer: type[Model] | None = None
     media: tuple[str, ...] = ()
     in_parts: bool = False

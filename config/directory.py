@@ -23,6 +23,7 @@ from config.model import (
 from config.origin import AudioSource
 from config.values import is_e164
 from config.webhook import WebhookSettings
+from sipcore.domain.calling_hours import HoursByCountry
 from sipcore.domain.directory import (
     Announcement,
     ApiKey,
@@ -131,6 +132,7 @@ def _organisation(name: str, org: OrganisationSettings, audio: AudioSource, edge
         prompts=audio.prompts(org.language, org.prompts),
         machine_detection=org.machine_detection.detection,
         recording=org.recording.rules,
+        calling_hours=HoursByCountry.parse(org.calling_hours, "calling_hours"),
         event_digits=org.event_digits,
         webhooks={webhook_name: _webhook(webhook_name, webhook) for webhook_name, webhook in org.webhooks.items()},
     )

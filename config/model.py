@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from config.calling_hours import CallingHoursSettings
 from config.edge.settings import EdgeSettings
 from config.logins import ApiKeySettings, UserSettings
 from config.recording import RecordingSettings
@@ -324,6 +325,7 @@ class OrganisationSettings(Table):
     caller_ids: Numbers = ()
     ident: Secret | None = None
     schedule_require_user: bool | None = None
+    calling_hours: CallingHoursSettings = Field(default_factory=dict)
     internal_numbers: Shapes = ()
     allowed_prefixes: Prefixes = ()
     max_calls: int | None = Field(default=None, ge=1)

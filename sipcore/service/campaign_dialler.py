@@ -34,6 +34,7 @@ from sipcore.service.campaign_hours import CampaignHours
 from sipcore.service.campaign_store import CampaignDialStore
 from sipcore.service.nodes import NodeStore
 from sipcore.service.queue_board import QueueBoard
+from sipcore.service.scheduler import utc_now
 
 POLL_SECONDS = 2.0
 """How long nobody looks at the database at most: another node may have changed something, or ended a call."""

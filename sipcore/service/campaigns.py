@@ -28,6 +28,7 @@ from sipcore.domain.number_file import ListFormat
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.campaign_store import CampaignListStore
 from sipcore.service.number_upload import CampaignUpload, DoNotCallUpload, barrable
+from sipcore.service.scheduler import utc_now
 
 EXPORTED_TOGETHER = 500
 """Numbers that an export reads at once."""
