@@ -90,7 +90,8 @@ class NumberFile:
             raw = raw.removeprefix(_BOM)
         too_long, self._too_long = self._too_long or len(raw) > MAX_LINE_BYTES, False
         raw = raw.rstrip(b"\r")
-        text = raw[: 4 * SHOWN_CHARACTERS].decode(errors="replace")[:SHOWN_CHARACTERS]
+        # PostgreSQL's texts have everything but NUL.
+        text = raw[: 4 * SHOWN_CHARACTERS].decode(errors="replace")[:SHOWN_CHARACTERS].replace("\0", "\ufffd")
         if not raw.strip():
             return
         try:

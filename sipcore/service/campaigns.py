@@ -68,7 +68,8 @@ class Campaigns:
             NotAllowedError: the caller identity is not allowed to the organisation.
         """
         self._check(terms, self._organisation(organisation))
-        campaign = Campaign(uuid.uuid4().hex, organisation, user, self._now(), terms)
+        counts = {str(state): 0 for state in CampaignNumberState}
+        campaign = Campaign(uuid.uuid4().hex, organisation, user, self._now(), terms, counts=counts)
         await self._store.create(campaign)
         _log.info("campaign created", campaign=campaign.id, organisation=organisation, user=user, dial2=terms.dial2)
         return campaign

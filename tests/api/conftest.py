@@ -37,6 +37,7 @@ from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.calls import AcceptedCall, DialRequest, FurtherLeg, LiveDirectory
+from sipcore.service.campaigns import Campaigns
 from sipcore.service.event_log import EventLog
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.numbers import PhoneNumberPlan
@@ -324,7 +325,13 @@ def schedule_store() -> Any:
 
 
 @pytest.fixture
-async def site(directory: Directory, tmp_path: Path, schedule_store: Any):
+def campaign_store() -> Any:
+    """Tests of campaigns have one; nobody else asks for it."""
+    return None
+
+
+@pytest.fixture
+async def site(directory: Directory, tmp_path: Path, schedule_store: Any, campaign_store: Any):
     told: list[object] = []
     keys = KeyRing(MemoryKeys())
     calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
@@ -353,6 +360,7 @@ async def site(directory: Directory, tmp_path: Path, schedule_store: Any):
                 live,
                 PhoneNumberPlan(),
             ),
+            campaigns=Campaigns(campaign_store, live, PhoneNumberPlan()),
             queues=queues,
             recordings=recordings,
             streams=streams,

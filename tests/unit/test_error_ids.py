@@ -8,11 +8,11 @@ from pathlib import Path
 
 import api.application  # noqa: F401 - all errors that the API can answer are known once it is imported
 from api.handlers.resource import ERROR_IDS, OTHER_ERROR_ID
-from sipcore.domain.errors import AttemptWithdrawnError, Click2CallError
+from sipcore.domain.errors import AttemptWithdrawnError, Click2CallError, DoNotCallError
 
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
-NEVER_ANSWERED = {AttemptWithdrawnError}
-"""Told to the scheduler, not to clients."""
+NEVER_ANSWERED = {AttemptWithdrawnError, DoNotCallError}
+"""Told to the scheduler and the dialler, not to clients."""
 
 
 def errors(of: type[Click2CallError] = Click2CallError) -> Iterator[type[Click2CallError]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sipcore.domain.dialplan import NumberPlan
 from sipcore.service import numbers as numbers_module
-from sipcore.service.numbers import PhoneNumberPlan
+from sipcore.service.numbers import PhoneNumberPlan, Place, place
 
 PLAN: NumberPlan = PhoneNumberPlan()
 
@@ -120,3 +120,26 @@ def test_answers_are_kept_and_the_store_of_them_is_bounded() -> None:
     assert numbers_module._e164.cache_info().hits >= before + 2
     for cached in (numbers_module._e164, numbers_module._national, numbers_module._call_prefix):
         assert cached.cache_info().maxsize
+
+
+@pytest.mark.parametrize(
+    ("number", "country", "zones"),
+    [
+        ("+12125550123", "US", {"America/New_York"}),
+        ("+16045550123", "CA", {"America/Vancouver"}),
+        ("+442079460018", "GB", {"Europe/London"}),
+        ("+61412345678", "AU", {"Australia/Perth", "Australia/Sydney"}),
+        ("+18005550123", "US", {"America/New_York", "Pacific/Honolulu"}),
+        ("+447700900123", "GB", {"Europe/London"}),
+    ],
+)
+def test_a_number_tells_its_country_and_every_time_zone_that_it_may_be_in(number, country, zones):
+    where = place(number)
+    assert where.country == country
+    assert zones <= set(where.zones)
+    assert len(zones) > 1 or len(where.zones) == 1 or number.startswith("+4477")
+
+
+@pytest.mark.parametrize("number", ["+80012345678", "+99912345678", "+"])
+def test_a_number_of_no_country_tells_none(number):
+    assert place(number) == Place(None, ())
