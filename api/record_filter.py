@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from sipcore.domain.call_options import check_reference
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import ParameterError
 from sipcore.domain.record import RecordFilter
@@ -39,7 +40,9 @@ def _value(name: str, values: Sequence[str], names: Sequence[str]) -> str:
     value = values[0]
     if name == "number" and value.startswith(" "):
         value = f"+{value[1:]}"  # a + that was not escaped in the query
-    if name not in {"since", "until"} and not _TOKEN.fullmatch(value):
+    if name == "reference":
+        check_reference(value)
+    elif name not in {"since", "until"} and not _TOKEN.fullmatch(value):
         raise ParameterError(name, "must be 1 to 256 printable ASCII characters without spaces")
     return value
 

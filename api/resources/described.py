@@ -31,6 +31,7 @@ class RecordFileQuery(Query):
     extension: Annotated[Token | None, Field(description="whose phone was rung, or called")] = None
     disposition: Disposition | None = None
     batch: Token | None = None
+    reference: Annotated[str | None, Field(description="what the request called it")] = None
     since: Annotated[Time | None, Field(description="accepted then or later")] = None
     until: Annotated[Time | None, Field(description="accepted before")] = None
 

@@ -78,9 +78,18 @@ class CallOptions:
         self.leg2.check("leg2")
         if self.max_seconds is not None and not 1 <= self.max_seconds <= most_seconds:
             raise ParameterError("max_seconds", f"must be 1 to {most_seconds:.0f} (sip.max_call_seconds)")
-        reference = self.reference
-        if reference is not None and not (reference.isprintable() and 1 <= len(reference) <= MAX_REFERENCE_CHARACTERS):
-            raise ParameterError("reference", f"must be 1 to {MAX_REFERENCE_CHARACTERS} printable characters")
+        if self.reference is not None:
+            check_reference(self.reference)
+
+
+def check_reference(reference: str) -> None:
+    """Check a client's own name for a call.
+
+    Raises:
+        ParameterError: it is none.
+    """
+    if not (reference.isprintable() and 1 <= len(reference) <= MAX_REFERENCE_CHARACTERS):
+        raise ParameterError("reference", f"must be 1 to {MAX_REFERENCE_CHARACTERS} printable characters")
 
 
 def check_headers(headers: Headers, parameter: str) -> None:

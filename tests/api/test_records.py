@@ -71,14 +71,14 @@ async def test_a_list_has_items_and_the_cursor_of_the_next_page(site):
 async def test_filters_reach_the_store_as_values(site):
     await ask(
         site,
-        "?uid=u%2F1&number=+1202&extension=101&reference=t-1&batch=b1&disposition=no_answer&since=2026-03-01T08:00:00+02:00"
+        "?uid=u%2F1&number=+1202&extension=101&reference=order+7%2F%C3%A4&batch=b1&disposition=no_answer&since=2026-03-01T08:00:00+02:00"
         "&until=2026-03-01t09:00:00.5z&cursor=abc",
     )
     wanted = RecordFilter(
         uid="u/1",
         number="+1202",
         extension="101",
-        reference="t-1",
+        reference="order 7/ä",
         batch="b1",
         disposition=Disposition.NO_ANSWER,
         since=datetime(2026, 3, 1, 6, tzinfo=UTC),
@@ -106,6 +106,9 @@ async def test_filters_reach_the_store_as_values(site):
         ("cursor", ""),
         ("uid", "a&uid=b"),
         ("extension", ""),
+        ("reference", ""),
+        ("reference", "a%0Ab"),
+        ("reference", "x" * 129),
         ("dispositions", "busy"),
     ],
 )
