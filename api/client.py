@@ -43,6 +43,7 @@ from api.models import (
     TrunkPage,
     TrunkStatus,
 )
+from api.schedule_models import Schedule, SchedulePage, ScheduleReport
 from sipcore.domain.errors import Click2CallError
 from sipcore.service.calls import DEFAULT_RING_SECONDS
 
@@ -243,6 +244,35 @@ class Client:
     def cancel_batch(self, batch_id: str) -> BatchReport:
         """Dial no further number of a batch."""
         return self._read(BatchReport, self._ask("DELETE", f"/api/v1/batches/{_part(batch_id)}"))
+
+    def schedules(self) -> Iterator[Schedule]:
+        """Return all future calls, newest first."""
+        return self._pages(SchedulePage, "/api/v1/schedules", {})
+
+    def schedule(self, schedule_id: str) -> ScheduleReport:
+        """Return a future call and its numbers."""
+        return self._get(ScheduleReport, f"/api/v1/schedules/{_part(schedule_id)}")
+
+    def make_schedule(self, wanted: Mapping[str, Any]) -> ScheduleReport:
+        """Have numbers dialled at a later time.
+
+        Args:
+            wanted: the members of `NewSchedule`.
+        """
+        return self._read(ScheduleReport, self._ask("POST", "/api/v1/schedules", json=wanted))
+
+    def change_schedule(self, schedule_id: str, changes: Mapping[str, Any]) -> ScheduleReport:
+        """Change a future call that is pending.
+
+        Args:
+            schedule_id: which.
+            changes: some of the members of `ScheduleChanges`.
+        """
+        return self._read(ScheduleReport, self._ask("PATCH", f"/api/v1/schedules/{_part(schedule_id)}", json=changes))
+
+    def cancel_schedule(self, schedule_id: str) -> ScheduleReport:
+        """Dial nothing more of a future call."""
+        return self._read(ScheduleReport, self._ask("DELETE", f"/api/v1/schedules/{_part(schedule_id)}"))
 
     def records(self, **wanted: Unpack[RecordsWanted]) -> Iterator[Record]:
         """Return records, newest first; pages are fetched as they are needed."""
