@@ -5,35 +5,56 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated
 
+from pydantic import Field
+
+from api.models import Cursor, Query, Time, Token
 from sipcore.domain.call_options import check_reference
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import ParameterError
 from sipcore.domain.record import RecordFilter
 
-FILTERS: Final = ("uid", "number", "extension", "disposition", "batch", "reference", "since", "until")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 
 
-def read_values(given: Mapping[str, Sequence[str]], names: Sequence[str]) -> dict[str, str]:
+class RecordFileQuery(Query):
+    """Which records."""
+
+    uid: Annotated[Token | None, Field(description="UniqueID of a leg")] = None
+    number: Annotated[Token | None, Field(description="dial1 or dial2 as given, or a leg's as dialled")] = None
+    extension: Annotated[Token | None, Field(description="whose phone was rung, or called")] = None
+    disposition: Disposition | None = None
+    batch: Annotated[Token | None, Field(description="id of a request for many numbers")] = None
+    reference: Annotated[str | None, Field(description="what the request called the call")] = None
+    since: Annotated[Time | None, Field(description="accepted then or later")] = None
+    until: Annotated[Time | None, Field(description="accepted before")] = None
+
+
+class RecordQuery(RecordFileQuery):
+    """Which records, and which page of them."""
+
+    cursor: Cursor = None
+
+
+def read_values(given: Mapping[str, Sequence[str]], model: type[Query]) -> dict[str, str]:
     """Read the values of a query.
 
     Like every name of this server, one may come twice with the same value only.
 
     Args:
         given: all names of the query with their values.
-        names: those that there are; a filter that is misspelt would select everything.
+        model: has those that there are; a filter that is misspelt would select everything.
 
     Raises:
         ParameterError: naming the one that is wrong.
     """
-    return {name: _value(name, values, names) for name, values in given.items()}
+    return {name: _value(name, values, model) for name, values in given.items()}
 
 
-def _value(name: str, values: Sequence[str], names: Sequence[str]) -> str:
-    if name not in names:
+def _value(name: str, values: Sequence[str], model: type[Query]) -> str:
+    if name not in model.model_fields:
         raise ParameterError(name[:64], "is not known here")
     if len(set(values)) > 1:
         raise ParameterError(name, "is given twice with different values")

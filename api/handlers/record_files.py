@@ -11,7 +11,7 @@ from tornado.iostream import StreamClosedError
 
 from api.handlers.records import LiveRecord, RecordSearch
 from api.handlers.resource import ResourceHandler
-from api.record_filter import FILTERS, read_values, record_filter
+from api.record_filter import RecordFileQuery, read_values, record_filter
 from api.record_rows import FileFormat
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.domain.record import RecordFilter, RecordPage
@@ -45,7 +45,7 @@ class RecordFileHandler(ResourceHandler):
         """Return what is needed to go on, and the first page: with it, an error still has an answer of its own."""
         names = self.request.query_arguments
         given = {name: self.get_query_arguments(name, strip=False) for name in names}
-        wanted = record_filter(read_values(given, FILTERS))
+        wanted = record_filter(read_values(given, RecordFileQuery))
         return organisation, wanted, await self._search.page(organisation, wanted, None, _AT_ONCE)
 
     async def show(self, found: tuple[str, RecordFilter, RecordPage]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from api.handlers.resource import ResourceHandler
-from api.record_filter import FILTERS, read_values, record_filter
+from api.record_filter import RecordQuery, read_values, record_filter
 from sipcore.domain.public_events import written_time
 from sipcore.domain.record import CallRecord, LegRecord, RecordFilter, RecordPage
 from sipcore.service.authentication import Authenticator
@@ -64,7 +64,7 @@ class RecordsHandler(ResourceHandler):
     async def answer(self, organisation: str) -> object:
         """Return the page that the filters select."""
         given = {name: self.get_query_arguments(name, strip=False) for name in self.request.query_arguments}
-        values = read_values(given, (*FILTERS, "cursor"))
+        values = read_values(given, RecordQuery)
         page = await self._search.page(organisation, record_filter(values), values.get("cursor"))
         return {"items": [record_as_json(record) for record in page.items], "next": page.next}
 

@@ -12,34 +12,15 @@ from api.handlers.ladders import LadderHandler
 from api.handlers.record_files import RecordFileHandler
 from api.handlers.recordings import RecordingHandler
 from api.handlers.records import RecordHandler, RecordsHandler
-from api.models import Cursor, Ladder, Query, Record, RecordPage, Time, Token
+from api.models import Ladder, Query, Record, RecordPage
 from api.operations import Operation
+from api.record_filter import RecordFileQuery, RecordQuery
 from api.record_rows import CSV, JSON_LINES
-from sipcore.domain.causes import Disposition
 from sipcore.domain.directory import Scope
 from sipcore.domain.public_events import EventType
 
 _TYPE = f"({'|'.join(EventType)})"
 _AUDIO = ("audio/wav", "audio/flac", "audio/ogg")
-
-
-class RecordFileQuery(Query):
-    """Which records."""
-
-    uid: Annotated[Token | None, Field(description="UniqueID of a leg")] = None
-    number: Annotated[Token | None, Field(description="dial1 or dial2 as given, or a leg's as dialled")] = None
-    extension: Annotated[Token | None, Field(description="whose phone was rung, or called")] = None
-    disposition: Disposition | None = None
-    batch: Token | None = None
-    reference: Annotated[str | None, Field(description="what the request called it")] = None
-    since: Annotated[Time | None, Field(description="accepted then or later")] = None
-    until: Annotated[Time | None, Field(description="accepted before")] = None
-
-
-class RecordQuery(RecordFileQuery):
-    """Which records, and which page of them."""
-
-    cursor: Cursor = None
 
 
 class EventQuery(Query):
