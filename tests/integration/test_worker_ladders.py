@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +12,8 @@ from driven_worker import DrivenWorker
 from raw_peer import RawPeer, header, offer
 
 from sipcore.domain.commands import AnswerLeg, HangUpLeg
-from sipcore.domain.events import LegAnswered, LegEnded, MessagesSeen
-from sipcore.domain.ladder import MOST_RUNGS
+from sipcore.domain.events import LegAnswered, LegEnded, LegRang, MessagesSeen
+from sipcore.domain.ladder import MOST_RUNGS, Rung
 from sipcore.sip import wire
 
 
@@ -74,8 +75,12 @@ def test_of_a_call_that_comes_in_the_invite_itself_is_the_first(worker: DrivenWo
 def test_what_is_known_is_told_while_the_leg_goes_on(worker: DrivenWorker, peer: RawPeer) -> None:
     leg = worker.place("300", peer.port)
     peer.respond(peer.receive("INVITE ", leg), 200, worker.port, sdp=offer(9))
-    seen = worker.wait(MessagesSeen, leg=leg)
-    assert [(rung.sent, rung.method, rung.code) for rung in seen.rungs][:2] == [
+    told: list[Rung] = []
+    for nth in itertools.count(1):
+        told += worker.wait(MessagesSeen, leg=leg, nth=nth).rungs
+        if told[-1].code == 200 or told[-1].method == "ACK":
+            break
+    assert [(rung.sent, rung.method, rung.code) for rung in told][:2] == [
         (True, "INVITE", None), (False, "INVITE", 200)
     ]  # fmt: skip
     assert worker.told(LegEnded, leg=leg) == []
@@ -87,7 +92,9 @@ def test_what_is_known_is_told_while_the_leg_goes_on(worker: DrivenWorker, peer:
 def test_a_far_end_that_sends_on_and_on_fills_no_ladder(worker: DrivenWorker, peer: RawPeer) -> None:
     leg = worker.place("300", peer.port)
     invite = peer.receive("INVITE ", leg)
-    for _ in range(MOST_RUNGS + 50):
+    for number in range(1, MOST_RUNGS + 50):
         peer.respond(invite, 180, worker.port)
+        # One after the other: a socket's buffer has no room for all of them.
+        worker.wait(LegRang, leg=leg, nth=number)
     peer.respond(invite, 486, worker.port)
     assert len(worker.ladder(leg)) == MOST_RUNGS
