@@ -109,12 +109,15 @@ def claim(connection: sa.Connection, claims: Sequence[Claim]) -> tuple[list[Clai
     found = [ClaimedNumber(wanted.campaign, *row) for row in connection.execute(due)]
     if not found:
         return [], None
-    positions = [each.position for each in found]
-    connection.execute(
+    # SQLite locks nothing by reading: what another connection has claimed since is left to it.
+    claimed = connection.execute(
         sa.update(campaign_numbers)
-        .where(_N.campaign_id == wanted.campaign, _N.position.in_(positions))
+        .where(_N.campaign_id == wanted.campaign, _N.position.in_([each.position for each in found]), WAITS_UNCLAIMED)
         .values(claimed_by=wanted.node)
+        .returning(_N.position)
     )
+    mine = set(claimed.scalars())
+    found = [each for each in found if each.position in mine]
     paced_until = wanted.now + timedelta(seconds=len(found) / header.calls_per_second)
     connection.execute(sa.update(campaigns).where(_C.id == wanted.campaign).values(paced_until=paced_until))
     return found, paced_until
