@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from argon2 import PasswordHasher
 
-from api.commands import calls, events, keys, queues, recordings, records, schedules
+from api.commands import calls, campaigns, do_not_call, events, keys, queues, recordings, records, schedules
 from api.commands.console import WRONG, ConfigOption, err, out, told_in_one_line
 from api.commands.dial import dial
 from api.commands.trunks import trunks
@@ -24,8 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One HTTP request makes two phones talk.",
 )
-for group in (calls, schedules, records, recordings, queues, events, keys):
-    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+for group in (calls, schedules, campaigns, do_not_call, records, recordings, queues, events, keys):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2].replace("_", "-"))
 app.command()(dial)
 app.command()(trunks)
 

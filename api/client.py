@@ -24,6 +24,7 @@ import httpx
 from httpx_sse import SSEError, connect_sse
 from pydantic import ValidationError
 
+from api.campaign_client import CampaignRequests
 from api.models import (
     Agent,
     Batch,
@@ -138,7 +139,7 @@ class Audio:
     chunks: Iterator[bytes]
 
 
-class Client:
+class Client(CampaignRequests):
     """Talks to one server. Every method raises a `ClientError` when it cannot do what it says.
 
     Args:
