@@ -31,6 +31,7 @@ from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.calls import CallControl, Calls, LiveDirectory
 from sipcore.service.campaigns import Campaigns
+from sipcore.service.idempotency import Idempotency
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderStore
 from sipcore.service.queue_board import QueueBoard
@@ -82,6 +83,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     keys: KeyRing,
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
+    idempotency: Idempotency,
     live_record: LiveRecord = lambda _organisation, _id: None,
     live_records: LiveRecords = lambda _organisation: (),
     access_log: bool = True,
@@ -104,12 +106,20 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         keys: Bearer keys that were made beside those of the settings.
         workers_ready: tells whether a worker can take a call now.
         trunk_states: tells how each trunk's registration stands.
+        idempotency: carries requests that name themselves out once.
         live_record: finds a call in progress by organisation and record id or UniqueID, so that its record shows
             the steps that the database does not have yet.
         live_records: finds all calls in progress of an organisation.
         access_log: whether each request gets a line in the log.
     """
-    dialup = {"calls": calls, "batches": batches, "schedules": schedules, "authenticator": authenticator}
+    dialup = {
+        "calls": calls,
+        "batches": batches,
+        "schedules": schedules,
+        "authenticator": authenticator,
+        "idempotency": idempotency,
+        "store": store,
+    }
     readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
     of_records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     operations = [

@@ -40,6 +40,7 @@ from sipcore.service.calls import LiveDirectory
 from sipcore.service.campaign_dialler import CampaignDialler
 from sipcore.service.campaigns import Campaigns
 from sipcore.service.eventing import Eventing
+from sipcore.service.idempotency import Idempotency
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderExpiry
 from sipcore.service.nodes import Nodes
@@ -270,6 +271,7 @@ class _Server:
             keys=keys,
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
+            idempotency=Idempotency(store.idempotency),
             live_record=engine.live_record,
             live_records=engine.live_records,
             access_log=self._settings.server.access_log,

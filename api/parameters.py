@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from sipcore.domain.errors import ParameterError
+from sipcore.domain.idempotency import checked_key
 from sipcore.service.calls import DEFAULT_RING_SECONDS
 
 Format = Literal["text", "html", "xml", "json"]
 FORMATS: tuple[Format, ...] = ("text", "html", "xml", "json")
 NAMES = (
     "user", "pass", "org", "dial1", "dial2", "Response", "showUID", "RFormat", "SetCID", "Timeout", "Date", "Maxretry",
-    "Retrytime", "ident",
+    "Retrytime", "ident", "reqid",
 )  # fmt: skip
 """Every name of the contract, as it spells them."""
 MAX_NUMBERS = 1000
@@ -87,6 +88,7 @@ class DialupParameters:
         wait: whether the answer waits for the first stage (`Response=yes`).
         show_uids: whether the answer tells the UniqueIDs (`showUID=yes`).
         future: when it is dialled, and how often; None: now.
+        request_id: names the request, so that it may be sent again (`reqid`), or None.
     """
 
     user: str | None
@@ -99,6 +101,7 @@ class DialupParameters:
     wait: bool
     show_uids: bool
     future: FutureParameters | None = None
+    request_id: str | None = None
 
 
 def spelled(name: str) -> str | None:
@@ -148,6 +151,7 @@ def read_parameters(
         wait=wait,
         show_uids=show_uids,
         future=future,
+        request_id=checked_key("reqid", given["reqid"]) if "reqid" in given else None,
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 
 from lxml import etree
 
 from api.parameters import Format
 from sipcore.domain.batch_record import NumberResult
-from sipcore.domain.schedule import NewSchedule
 
 CONTENT_TYPES: dict[Format, str] = {
     "text": "text/plain; charset=utf-8",
@@ -41,10 +41,14 @@ def result_fields(result: NumberResult, *, show_uids: bool) -> Fields:
     return [("number", result.number), ("status", result.status), *reason, *_uid_fields(uids)]
 
 
-def scheduled_fields(schedule: NewSchedule) -> Fields:
-    """Return what is answered when a future call is accepted."""
-    scheduled = schedule.terms.date.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [("status", "ok"), ("scheduled", scheduled), ("id", schedule.id)]
+def scheduled_fields(schedule_id: str, date: datetime) -> Fields:
+    """Return what is answered when a future call is accepted.
+
+    Args:
+        schedule_id: its id.
+        date: when it is due, in UTC.
+    """
+    return [("status", "ok"), ("scheduled", date.strftime("%Y-%m-%dT%H:%M:%SZ")), ("id", schedule_id)]
 
 
 def error_fields(parameter: str | None, reason: str) -> Fields:

@@ -10,6 +10,9 @@ import asyncio
 import http
 import re
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from tornado.web import stream_request_body
@@ -17,17 +20,23 @@ from tornado.web import stream_request_body
 from api.bodies import MAX_BYTES, TooLongError, read_body, read_query
 from api.credentials import CHALLENGE, NO_LOGIN, Login, identify, read_authorization
 from api.handlers.base import Handler, phrase
+from api.idempotency import HEADER, answer_of, give_again, header_key
 from api.parameters import DialupParameters, Format, Pair, answer_format, read_parameters
 from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render, result_fields, scheduled_fields
+from sipcore.domain.attempt_outcome import dial1_answered
+from sipcore.domain.batch import NumberState
 from sipcore.domain.causes import FAIL_REASONS, Disposition
 from sipcore.domain.directory import Scope
 from sipcore.domain.errors import AuthenticationError, Click2CallError, LimitReachedError, ParameterError
+from sipcore.domain.idempotency import fingerprint
 from sipcore.domain.schedule import NewSchedule
 from sipcore.service.authentication import Authenticator, Caller
 from sipcore.service.batches import Batches, BatchRequest
 from sipcore.service.calls import AcceptedCall, Calls, DialRequest
+from sipcore.service.idempotency import Idempotency, Turn
 from sipcore.service.live_batch import LiveBatch
 from sipcore.service.schedules import ScheduleRequest, Schedules
+from sipcore.service.store import RecordStore
 
 ANSWER_MARGIN_SECONDS = 2.0
 """How much longer than Timeout a `Response=yes` may wait for its answer."""
@@ -35,6 +44,10 @@ DRAINED_BYTES = 1 << 20
 """Longest body that is read (and dropped) to its end, so that its sender reads our 413 and not a reset."""
 
 _PREFETCH = re.compile(r"\s*prefetch\b", re.IGNORECASE)
+_WHO_AND_WHICH = {"user", "password", "organisation", "request_id"}
+"""Parameters that do not tell what is asked for."""
+_PARTIES = ("dial1", "dial2")
+_UNKNOWN_REASON = FAIL_REASONS[Disposition.NO_ANSWER]
 _WRONG_CREDENTIALS = "user, pass, org or ident is wrong"
 
 
@@ -43,9 +56,20 @@ class DialupHandler(Handler):
 
     allowed = ("GET", "POST")
 
-    def initialize(self, calls: Calls, batches: Batches, schedules: Schedules, authenticator: Authenticator) -> None:
+    def initialize(
+        self,
+        calls: Calls,
+        batches: Batches,
+        schedules: Schedules,
+        authenticator: Authenticator,
+        idempotency: Idempotency,
+        store: RecordStore,
+    ) -> None:
         """Take over what the routes give to every request."""
         self._calls = calls
+        self._idempotency = idempotency
+        self._store = store
+        self._turn: Turn | None = None
         self._batches = batches
         self._schedules = schedules
         self._authenticator = authenticator
@@ -83,23 +107,79 @@ class DialupHandler(Handler):
             parameters = self._read(body)
             self.caller = await self._identify(parameters)
             self.caller.need(Scope.CALL)
-            accepted = await self._accept(parameters, self.caller)
+            async with self._turn_of(parameters, self.caller) as self._turn:
+                await self._carry_out(parameters, self.caller, self._turn)
         except Click2CallError as error:
             if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             self._refuse(error)
+
+    def _turn_of(self, parameters: DialupParameters, caller: Caller) -> AbstractAsyncContextManager[Turn | None]:
+        """Wait for the turn of a request that names itself; any other has no need of one."""
+        name, key = "reqid", parameters.request_id
+        if key is None:
+            name, key = HEADER, header_key(self.request.headers)
+        if key is None:
+            return nullcontext()
+        asked = {name: value for name, value in asdict(parameters).items() if name not in _WHO_AND_WHICH}
+        meaning = fingerprint({**asked, "by": caller.user, "format": self._wanted})
+        return self._idempotency.turn(caller.organisation, key, meaning, name)
+
+    async def _carry_out(self, parameters: DialupParameters, caller: Caller, turn: Turn | None) -> None:
+        if turn is not None and turn.answer is not None:
+            give_again(self, turn.answer)
             return
+        if turn is not None and turn.resumed and await self._answer_from_records(parameters, caller, turn):
+            return
+        accepted = await self._accept(parameters, caller, None if turn is None else turn.id)
+        if turn is not None:
+            turn.accepted()
         if isinstance(accepted, NewSchedule):
-            self.set_header("Link", f'</api/v1/schedules/{accepted.id}>; rel="monitor"')
-            self._finish(scheduled_fields(accepted))
+            self._answer_scheduled(accepted.id, accepted.terms.date)
             return
         if isinstance(accepted, LiveBatch):
-            self.set_header("Link", f'</api/v1/batches/{accepted.id}>; rel="monitor"')
+            self._point_at_batch(accepted.id)
         if parameters.wait:
             await self._answer_first_stage(parameters, accepted)
         else:
-            self.set_header("Content-Type", CONTENT_TYPES[self._wanted])
-            self.finish()
+            self._finish(())
+
+    def _point_at_batch(self, batch_id: str) -> None:
+        self.set_header("Link", f'</api/v1/batches/{batch_id}>; rel="monitor"')
+
+    def _answer_scheduled(self, schedule_id: str, date: datetime) -> None:
+        self.set_header("Link", f'</api/v1/schedules/{schedule_id}>; rel="monitor"')
+        self._finish(scheduled_fields(schedule_id, date))
+
+    async def _answer_from_records(self, parameters: DialupParameters, caller: Caller, turn: Turn) -> bool:
+        """Answer a request that a node which died had accepted, as far as is known; False: it had not."""
+        if parameters.future is not None:
+            schedule = await self._schedules.get(caller.organisation, turn.id)
+            if schedule is not None:
+                turn.accepted()
+                self._answer_scheduled(turn.id, schedule.schedule.date)
+            return schedule is not None
+        found = await self._first_stage_of(caller.organisation, turn.id)
+        if found is not None:
+            turn.accepted()
+            reason, uids = found
+            fields = answer_fields(reason, uids if parameters.show_uids else None)
+            self._finish(fields if parameters.wait else ())
+        return found is not None
+
+    async def _first_stage_of(self, organisation: str, made: str) -> tuple[str | None, tuple[str, str]] | None:
+        """Read why the first stage failed (None: it did not), and the UniqueIDs; None: nothing was made."""
+        report = await self._batches.get(organisation, made)
+        if report is not None:
+            self._point_at_batch(made)
+            answered = any(result.status is NumberState.ANSWERED for result in report.results)
+            return None if answered else _UNKNOWN_REASON, (report.results[0].uid1, report.results[0].uid2)
+        record = await self._store.get(organisation, made)
+        if record is None:
+            return None
+        reason = FAIL_REASONS.get(record.disposition or Disposition.NO_ANSWER, _UNKNOWN_REASON)
+        first, second = (next((leg.uid for leg in record.legs if leg.party == party), "") for party in _PARTIES)
+        return None if dial1_answered(record) else reason, (first, second)
 
     def _read(self, body: bytes) -> DialupParameters:
         pairs: list[Pair] = []
@@ -137,13 +217,16 @@ class DialupHandler(Handler):
             raise AuthenticationError(_WRONG_CREDENTIALS)
         return caller or by_ident
 
-    async def _accept(self, parameters: DialupParameters, caller: Caller) -> AcceptedCall | LiveBatch | NewSchedule:
+    async def _accept(
+        self, parameters: DialupParameters, caller: Caller, made: str | None
+    ) -> AcceptedCall | LiveBatch | NewSchedule:
         asked: dict[str, Any] = {
             "organisation": caller.organisation,
             "user": caller.user,
             "dial2": parameters.dial2,
             "set_cid": parameters.set_cid,
             "ring_seconds": parameters.ring_seconds,
+            "id": made,
         }
         if (future := parameters.future) is not None:
             return await self._schedules.accept(
@@ -162,12 +245,14 @@ class DialupHandler(Handler):
     async def _answer_first_stage(self, parameters: DialupParameters, accepted: AcceptedCall | LiveBatch) -> None:
         self._gone = asyncio.get_running_loop().create_future()
         # asyncio.wait leaves the futures alone when the time is over: the call goes on.
+        # Who names a request may ask for its answer again.
+        until = {accepted.first_stage} if self._turn is not None else {accepted.first_stage, self._gone}
         await asyncio.wait(
-            {accepted.first_stage, self._gone},
+            until,
             timeout=parameters.ring_seconds + ANSWER_MARGIN_SECONDS,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        if self._gone.done():
+        if self._turn is None and self._gone.done():
             return
         finished = accepted.first_stage.done()
         fail_reason = accepted.first_stage.result() if finished else FAIL_REASONS[Disposition.NO_ANSWER]
@@ -198,7 +283,11 @@ class DialupHandler(Handler):
 
     def _finish(self, fields: Fields, results: Sequence[Fields] | None = None) -> None:
         self.set_header("Content-Type", CONTENT_TYPES[self._wanted])
-        self.finish(render(fields, self._wanted, results))
+        body = render(fields, self._wanted, results) if fields else b""
+        if self._turn is not None and self._turn.made:
+            self._turn.answered(answer_of(self, body))
+        if not self.client_gone:
+            self.finish(body)
 
 
 @stream_request_body

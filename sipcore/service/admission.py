@@ -113,7 +113,7 @@ class Admission:
         )
         return Call(
             CallTerms(
-                id=new_uid(),
+                id=request.id or new_uid(),
                 organisation=organisation.name,
                 user=request.user,
                 dial1=request.dial1,

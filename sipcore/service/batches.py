@@ -42,6 +42,7 @@ class BatchRequest:
         organisation, user: who asks; both exist.
         dial1: the numbers as given, 1 or more.
         dial2, set_cid, ring_seconds: as in `DialRequest`, the same for all.
+        id: id that the batch was given already, or None.
     """
 
     organisation: str
@@ -50,6 +51,7 @@ class BatchRequest:
     dial2: str
     set_cid: str | None = None
     ring_seconds: int = DEFAULT_RING_SECONDS
+    id: str | None = None
 
 
 class Batches:
@@ -96,7 +98,7 @@ class Batches:
             raise LimitReachedError("running batches", _RUNNING_RETRY_SECONDS)
         numbers, second = await checked(request.dial1, partial(self._call_of, request), organisation, self._numbers)
         record = BatchRecord(
-            id=uuid.uuid4().hex,
+            id=request.id or uuid.uuid4().hex,
             organisation=organisation.name,
             user=request.user,
             numbers=numbers,

@@ -28,6 +28,7 @@ class DialRequest:
         ring_seconds: how long destination 1 may ring, 1 to 300.
         batch_id: id of the request for many numbers that it is a part of, or None.
         uids: UniqueIDs that both parties were given already, or None.
+        id: id that its record was given already, or None.
         attempt: which attempt of something that is dialled at its time it is, or None. It is written with the call's
             record, before anything is dialled.
         options: what is wanted beside the numbers.
@@ -41,6 +42,7 @@ class DialRequest:
     ring_seconds: int = DEFAULT_RING_SECONDS
     batch_id: str | None = None
     uids: tuple[str, str] | None = None
+    id: str | None = None
     attempt: Attempt | None = None
     options: CallOptions = field(default_factory=CallOptions)
 

@@ -35,6 +35,7 @@ class ScheduleRequest:
         dial2, set_cid, ring_seconds: as in `DialRequest`, the same for all.
         date: as `sipcore.domain.schedule_date.read_date` takes it.
         retries, retry_seconds: as in `RetryPolicy`.
+        id: id that it was given already, or None.
     """
 
     organisation: str
@@ -46,6 +47,7 @@ class ScheduleRequest:
     retry_seconds: int
     set_cid: str | None = None
     ring_seconds: int = DEFAULT_RING_SECONDS
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Schedules:
             checked_retry(request.retries, request.retry_seconds, names),
         )
         terms = await self._checked(terms, organisation)
-        schedule = NewSchedule(uuid.uuid4().hex, organisation.name, request.user, now, terms)
+        schedule = NewSchedule(request.id or uuid.uuid4().hex, organisation.name, request.user, now, terms)
         await self._store.accept(schedule)
         _log.info(
             "future call accepted",

@@ -22,6 +22,7 @@ from sipcore.store.cursor import PagePosition
 from sipcore.store.database import Database
 from sipcore.store.events import SqlEventStore
 from sipcore.store.failures import DATABASE_FAILURES, unavailable
+from sipcore.store.idempotency import SqlIdempotencyStore
 from sipcore.store.ladders import SqlLadderStore
 from sipcore.store.nodes import SqlNodeStore
 from sipcore.store.opening import open_database
@@ -63,6 +64,7 @@ class SqlRecordStore:
         keys: Bearer keys that were made beside those of the settings.
         schedules: future calls; what follows an attempt is stored with the end of its call's record.
         campaigns: campaigns and do-not-call lists; the same is true of their attempts.
+        idempotency: what keyed requests were answered.
     """
 
     def __init__(self, database: Database, node: str) -> None:
@@ -74,6 +76,7 @@ class SqlRecordStore:
         self.keys = SqlKeyStore(self._writer, self._read)
         self.schedules = SqlScheduleStore(self._writer, self._read, self.events)
         self.campaigns = SqlCampaignStore(self._writer, self._read, self.events)
+        self.idempotency = SqlIdempotencyStore(self._writer, node)
 
     async def accept(self, record: CallRecord) -> None:
         """Write the first row of a call and its legs.

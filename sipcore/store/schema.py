@@ -376,6 +376,21 @@ schedule_watch = sa.Table(
     sa.Column("looked_at", UtcTime, nullable=False),
 )
 """One row: when any node last looked for what is due."""
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("organisation", sa.String, primary_key=True),
+    sa.Column("key", sa.String(128), primary_key=True),
+    sa.Column("id", sa.String(32), nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("node", sa.String(32), nullable=False),
+    sa.Column("begun_at", UtcTime, nullable=False),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("headers", sa.JSON),
+    sa.Column("body", sa.Text),
+    sa.Index(None, "begun_at"),
+)
+"""One row per keyed request: a `KeyClaim`, which node began it, and its first answer once there is one."""
 
 ladders = sa.Table(
     "ladders",

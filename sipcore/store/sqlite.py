@@ -74,17 +74,7 @@ class DatabaseFile:
             busy_timeout: seconds to wait for another program's lock.
         """
         engine = create_async_engine(self.url(busy_timeout), poolclass=NullPool)
-
-        # By itself the driver begins a transaction for changes of rows only, and not for CREATE and ALTER.
-        @sa.event.listens_for(engine.sync_engine, "connect")
-        def leave_transactions_to_us(dbapi_connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
-            dbapi_connection.isolation_level = None
-
-        # IMMEDIATE takes the write lock at once, so that of two programs that start together one waits for the other.
-        @sa.event.listens_for(engine.sync_engine, "begin")
-        def begin(connection: sa.Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
+        _begin_at_once(engine.sync_engine)
         return engine
 
     @property
@@ -153,6 +143,7 @@ class SqliteDatabase:
             connect_args={"check_same_thread": False},
         )
         _set_pragmas(self._writes, "foreign_keys = on")
+        _begin_at_once(self._writes)
         self.reads = create_async_engine(
             url, hide_parameters=True, pool_size=2, max_overflow=0, pool_timeout=busy_timeout
         )
@@ -269,6 +260,22 @@ class SqliteDatabase:
 def _identity(path: Path) -> FileIdentity:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def _begin_at_once(engine: sa.Engine) -> None:
+    """Have transactions begin with their first statement, whatever that is, and alone.
+
+    By itself the driver begins one for changes of rows only: not for CREATE and ALTER, and not for what is read before
+    something is written because of it. IMMEDIATE takes the write lock, so that of two programs one waits for the other.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def leave_transactions_to_us(dbapi_connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+        dbapi_connection.isolation_level = None
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _set_pragmas(engine: sa.Engine, *own: str) -> None:

@@ -25,6 +25,7 @@ from sipcore.audio.recordings import RecordingFolder
 from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.directory import Announcement, ApiKey, Directory, HuntStrategy, Organisation, Queue, User
+from sipcore.domain.idempotency import KeptAnswer, KeyClaim, Standing
 from sipcore.domain.issued_key import IssuedKey
 from sipcore.domain.ladder import LegLadder
 from sipcore.domain.lines import LineBoard
@@ -39,6 +40,7 @@ from sipcore.service.batches import Batches
 from sipcore.service.calls import AcceptedCall, DialRequest, FurtherLeg, LiveDirectory
 from sipcore.service.campaigns import Campaigns
 from sipcore.service.event_log import EventLog
+from sipcore.service.idempotency import Idempotency
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.queue_board import QueueBoard
@@ -48,6 +50,28 @@ from sipcore.service.schedules import Schedules
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 KEY = "c2c_0123456789abcdef"
+
+
+class MemoryRequests:
+    """Keys of requests in memory; a test may say how the next one stands."""
+
+    def __init__(self) -> None:
+        self.claims: dict[tuple[str, str], KeyClaim] = {}
+
+    async def claim(self, organisation: str, key: str, fingerprint: str, _now: datetime) -> KeyClaim:
+        fresh = KeyClaim(f"{len(self.claims):032x}", fingerprint, Standing.FIRST)
+        found = self.claims.setdefault((organisation, key), fresh)
+        if found is not fresh and found.standing is Standing.FIRST:
+            return replace(found, standing=Standing.RESUMED)
+        return found
+
+    async def keep_answer(self, organisation: str, claim_id: str, key: str, answer: KeptAnswer) -> None:
+        claim = self.claims[organisation, key]
+        assert claim.id == claim_id
+        self.claims[organisation, key] = replace(claim, standing=Standing.ANSWERED, answer=answer)
+
+    async def drop_key(self, organisation: str, claim_id: str, key: str) -> None:
+        assert self.claims.pop((organisation, key)).id == claim_id
 
 
 class ScriptedCalls:
@@ -230,6 +254,7 @@ class Site:
     events: MemoryEvents
     streams: EventStreams
     control: ScriptedControl = field(default_factory=ScriptedControl)
+    requests: MemoryRequests = field(default_factory=MemoryRequests)
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
     trunks: list[TrunkState] = field(default_factory=list)
@@ -339,7 +364,7 @@ async def site(directory: Directory, tmp_path: Path, schedule_store: Any, campai
     queues = QueueBoard(live, LineBoard(), store, told.append)
     await queues.start()
     recordings = RecordingArchive(RecordingFolder.open(tmp_path, tmp_path / "kept"), store, live)
-    events = MemoryEvents()
+    events, requests = MemoryEvents(), MemoryRequests()
     log = EventLog(events, kept_days=7)
     events.on_stored = log.on_stored
     await log.start()
@@ -347,6 +372,7 @@ async def site(directory: Directory, tmp_path: Path, schedule_store: Any, campai
     with structlog.testing.capture_logs() as logged:
         site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues, recordings, events, streams)
         site.control = control
+        site.requests = requests
         site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
         application = make_application(
             calls=calls,
@@ -369,6 +395,7 @@ async def site(directory: Directory, tmp_path: Path, schedule_store: Any, campai
             keys=keys,
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
+            idempotency=Idempotency(requests),
             live_record=lambda organisation, key: site.live.get((organisation, key)),
             live_records=lambda organisation: [
                 record for (mine, _), record in site.live.items() if mine == organisation
