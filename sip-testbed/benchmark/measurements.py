@@ -25,6 +25,7 @@ from testbed.process import TestbedError
 from benchmark import future_calls
 from benchmark.accounting import Meter, pss_mb
 from benchmark.clicks import Clicks
+from benchmark.kills import kill_nodes
 from benchmark.listeners import Listeners, event_server
 from benchmark.peer import LegTimes, Peer, member_of
 from benchmark.records import filled_store, page_times, searches
@@ -68,6 +69,7 @@ class Plan:
         records, page_reads: over how many records pages are read, and how often for each search.
         pending, due: future calls that wait, and how many more are due at once.
         databases: in which of them.
+        kills: how often one of two nodes is killed.
     """
 
     latency_calls: int = 300
@@ -93,6 +95,7 @@ class Plan:
     pending: int = 100_000
     due: int = 100
     databases: tuple[str, ...] = ("sqlite", "postgresql")
+    kills: int = 50
 
 
 class Bench:
@@ -365,6 +368,19 @@ class Bench:
             remarks = _remarks(clicks, peer, server)
         return Measurement(f"rate, {per_second} a second", figures, load, details, remarks)
 
+    async def kills(self) -> AsyncIterator[Measurement]:
+        """Two nodes dial future calls, and one or the other is killed: nothing is lost, nothing dialled twice."""
+        meter = Meter()
+        found = await kill_nodes(self._program, self._new_folder(), self._plan.kills)
+        figures = [
+            single("numbers that were never answered", "", found.lost, below=0),
+            single("calls at the peer beyond the attempts of their number", "", found.twice, below=0),
+            single("calls left up at the peer", "", found.left_up, below=0),
+            single("attempts that were interrupted", "", found.interrupted),
+        ]
+        details = {"kills": found.killed, "numbers": found.numbers, "attempts": found.attempts, "calls": found.dialled}
+        yield Measurement("kills", figures, meter.read(), details)
+
     @contextmanager
     def _server(self) -> Iterator[Server]:
         with Server(self._new_folder()) as server:
@@ -389,6 +405,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "events": Bench.events,
     "records": Bench.records,
     "lateness": Bench.lateness,
+    "kills": Bench.kills,
 }
 
 

@@ -129,6 +129,12 @@ class Peer:
             found.setdefault((int(call), int(leg)), LegTimes({})).of.setdefault(event, int(at))
         return found
 
+    def dialled(self) -> list[tuple[int, int]]:
+        """Return call and leg of every INVITE that began a dialog or was refused, as often as it came."""
+        self.counters()  # it writes its log out before it answers
+        lines = (line.split() for line in self._messages.read_text().splitlines())
+        return [(int(call), int(leg)) for _, event, leg, call in lines if event in {"invite", "refused"}]
+
     def _ask(self, command: str) -> dict[str, Any]:
         pipes = self._child.process
         assert pipes.stdin is not None  # noqa: S101 - `piped` makes both

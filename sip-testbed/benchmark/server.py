@@ -47,7 +47,7 @@ proxy = "sip:{peer}:{peer_port}"
 country = "DE"
 trunk = "peer"
 caller_id = "+4930300000000"
-[orgs.bench.users.bench]
+{organisation}[orgs.bench.users.bench]
 password = "bench"
 [orgs.bench.extensions.{agent}]
 [orgs.bench.queues.{queue}]
@@ -56,7 +56,7 @@ position_seconds = {position_seconds}
 max_wait_seconds = 3600
 [orgs.bench.extensions.{recorded}]
 record = true
-{groups}"""
+{groups}{tables}"""
 RECORDED = "900"
 """As `SetCID` of a call: its recording belongs to this extension."""
 QUEUE = "700"
@@ -78,6 +78,9 @@ class Server:
         folder: for its settings, records and log.
         database: the setting `storage.database`; None: a file in the folder.
         warm_workers: how many workers are ready before they are needed.
+        place: which one of several that run at the same time.
+        organisation: more lines of its organisation's table.
+        tables: more tables.
 
     Attributes:
         address: of its HTTP API, SIP and RTP.
@@ -85,13 +88,23 @@ class Server:
         peer: address and UDP port that it sends INVITEs to.
     """
 
-    def __init__(self, folder: Path, *, database: str | None = None, warm_workers: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database: str | None = None,
+        warm_workers: int = 2,
+        place: int = 0,
+        organisation: str = "",
+        tables: str = "",
+    ) -> None:
         self.folder = folder
         self._database = database or f"sqlite:///{folder}/records.db"
         self._warm_workers = warm_workers
+        self._more = {"organisation": organisation, "tables": tables}
         # All of 127/8 is loopback. Addresses by our process id meet no ports of anybody else.
         host = f"{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
-        self.address = f"127.66.{host}"
+        self.address = f"127.{66 + 2 * place}.{host}"
         self.peer = (f"127.67.{host}", _PEER_PORT)
         self.port = free_port("tcp", self.address)
         self._child: Child | None = None
@@ -122,6 +135,7 @@ class Server:
                 queue=QUEUE,
                 position_seconds=POSITION_SECONDS,
                 recorded=RECORDED,
+                **self._more,
                 groups="".join(
                     f"[orgs.bench.ring_groups.{number}]\nmembers = {list(members)}\n".replace("'", '"')
                     for number, members in GROUPS.items()
@@ -131,7 +145,15 @@ class Server:
         return settings
 
     def __enter__(self) -> Self:
-        settings = self.write_settings()
+        self.write_settings()
+        self.restart()
+        return self
+
+    def restart(self) -> None:
+        """Start it, also when it was killed and its workers are still hanging up, and wait until it is ready."""
+        if self._child is not None:
+            self._child.process.wait(_STOP_SECONDS)
+        settings = self.folder / "click2call.toml"
         program = str(Path(sys.executable).parent / "click2call")
         child = Child([program, "serve", "--config", str(settings)], self.folder / "server.log", death_signal="TERM")
         self._child = child
@@ -140,7 +162,6 @@ class Server:
         except BaseException:
             child.stop()
             raise
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._child is not None:

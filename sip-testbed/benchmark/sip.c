@@ -136,6 +136,7 @@ static void take_invite(struct leg *leg, unsigned call, const struct request *re
     if (!known) {
         if (leg->state != FREE && leg->state != OVER) {
             counters.refused++;
+            note(at, "refused", leg);
             respond(request, "503 Service Unavailable", request->to, from);
             return;
         }

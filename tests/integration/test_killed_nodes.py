@@ -1,0 +1,18 @@
+"""Two nodes that share PostgreSQL, one of which is killed again and again: counted at the SIP peer."""
+
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.kills import kill_nodes
+from benchmark.peer import compile_peer
+
+
+async def test_no_future_call_is_lost_or_dialled_twice_over_killed_nodes(tmp_path: Path) -> None:
+    found = await kill_nodes(compile_peer(tmp_path), tmp_path, kills=3)
+    assert found.killed == 3
+    assert found.numbers > 200
+    assert (found.lost, found.twice, found.left_up) == (0, 0, 0)
+    assert found.dialled >= found.numbers
