@@ -12,7 +12,7 @@ from sipcore.domain.call_recording import CallRecording, RecordingAction, Record
 from sipcore.domain.call_terms import CallTerms
 from sipcore.domain.call_transitions import TRANSITIONS, CallState
 from sipcore.domain.cast import Cast, Member
-from sipcore.domain.causes import FAIL_REASONS, Disposition, Outcome
+from sipcore.domain.causes import FAIL_REASONS, OUR_END, Disposition, Outcome
 from sipcore.domain.commands import Command, JoinRoom, LeaveRoom, ReportFirstStage, StopPlaying
 from sipcore.domain.errors import CallStateError, Click2CallError, NotRecordedError
 from sipcore.domain.events import Event, JoinFailed, PlaybackFinished, WorkerLost
@@ -128,6 +128,8 @@ class Call(Machine[CallState]):
     def hang_up(self, by: str, now: float) -> list[Command]:
         """End the call from outside.
 
+        Unless it was requested, a caller whom nobody has answered yet is told 503: another server may take the call.
+
         Args:
             by: who wants it, for the record: `request`, `shutdown`, or `error` (our own).
             now: the machine's time.
@@ -135,7 +137,8 @@ class Call(Machine[CallState]):
         if self.state in (CallState.RELEASING, CallState.ENDED):
             return []
         self._end_as(self._disposition or Disposition.CANCELLED, by)
-        return self._after(self._release(f"hang up by {by}", now), now)
+        turned_away = [] if by == "request" else self._first.refuse(OUR_END, now)
+        return self._after([*turned_away, *self._release(f"hang up by {by}", now)], now)
 
     def change_recording(self, action: RecordingAction) -> list[Command]:
         """Pause, resume or stop the recording.

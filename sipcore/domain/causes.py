@@ -58,6 +58,7 @@ NO_USER_RESPONDING = 18
 NO_ANSWER_FROM_USER = 19
 UNALLOCATED_NUMBER = 1
 NETWORK_OUT_OF_ORDER = 38
+TEMPORARY_FAILURE = 41
 INTERWORKING = 127
 
 _NO_ANSWER = Disposition.NO_ANSWER
@@ -97,6 +98,8 @@ OWN_TIMEOUT = Outcome(Disposition.NO_ANSWER, NO_ANSWER_FROM_USER)
 """We stopped ringing because the request's own Timeout ran out."""
 WITHDRAWN = Outcome(Disposition.CANCELLED, NORMAL_CLEARING)
 """We stopped ringing because the call was over on the other side."""
+OUR_END = Outcome(Disposition.INTERRUPTED, TEMPORARY_FAILURE)
+"""This server ends the call, and nobody asked for it."""
 WORKER_DIED = Outcome(Disposition.INTERRUPTED, NETWORK_OUT_OF_ORDER)
 """The process that carried the leg died."""
 NO_SUCH_EXTENSION = Outcome(Disposition.NOT_CONNECTED, UNALLOCATED_NUMBER)

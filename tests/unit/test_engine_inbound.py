@@ -388,7 +388,7 @@ async def test_a_shutdown_turns_a_waiting_caller_away_and_hangs_a_talking_one_up
         site.port.scripts = {}
         talking = await site.arrive()
         await site.engine.stop()
-        assert site.answers(waiting) == [180, 480]
+        assert site.answers(waiting) == [180, 503]
         assert HangUpLeg(talking) in site.port.commands_for(talking)
         assert site.port.legs[talking].far_end is FarEnd.OVER
     assert {record.ended_by for record in site.store.completed} == {"shutdown"}

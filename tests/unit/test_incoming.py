@@ -308,11 +308,19 @@ class TestInACall:
         assert ended_as(call) == (Disposition.CANCELLED, "dial1")
         assert call.start(0.1) == []
 
+    @pytest.mark.parametrize(("by", "code"), [("request", 480), ("shutdown", 503), ("error", 503)])
+    def test_a_caller_may_try_another_server_unless_the_end_was_requested(self, by: str, code: int) -> None:
+        call = ringing()
+        assert [command for command in call.hang_up(by, 3) if isinstance(command, AnswerLeg)] == [AnswerLeg(LEG, code)]
+        call.feed(LegEnded(LEG, code, ended_by="local"), 3.1)
+        call.feed(LegEnded(AGENT, 487, ended_by="local"), 3.1)
+        assert ended_as(call) == (Disposition.CANCELLED, by)
+
     def test_a_call_that_is_ended_before_it_began_rings_nobody(self) -> None:
         call = Call(TERMS_IN, arrived(), phone(AGENT))
-        assert call.hang_up("shutdown", 0)[-1] == AnswerLeg(LEG, 480)
+        assert AnswerLeg(LEG, 503) in call.hang_up("shutdown", 0)
         assert call.start(0.1) == []
-        call.feed(LegEnded(LEG, 480, ended_by="local"), 0.2)
+        call.feed(LegEnded(LEG, 503, ended_by="local"), 0.2)
         assert ended_as(call) == (Disposition.CANCELLED, "shutdown")
 
     def test_a_worker_that_is_lost_before_the_call_began_is_to_blame(self) -> None:
