@@ -221,6 +221,7 @@ class TestThePhoneOfAnExtension:
         assert shown in plan.from_uri
         record = call.record(lambda _now: call.terms.accepted_at)
         assert (record.direction, record.user, record.dial1, record.dial2) == ("inbound", "edge", "101", number)
+        assert record.legs[0].extension == "101"
 
     @pytest.mark.parametrize("extension", [("beta", "101"), ("acme", "199"), ("", "101")])
     async def test_that_is_not_there_any_more_reaches_nobody(self, extension: tuple[str, str]) -> None:
