@@ -12,10 +12,12 @@ from tornado.web import Application
 from api.access_log import log_request
 from api.handlers.base import NotFoundHandler
 from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
+from api.handlers.docs import DocsHandler
 from api.handlers.events import HEARTBEAT_SECONDS, EventStreams
 from api.handlers.health import HealthHandler, ReadinessHandler
 from api.handlers.operation import DescriptionHandler, NoResourceHandler, OperationHandler
 from api.openapi import describe
+from api.openapi_3_0 import in_openapi_3_0
 from api.operations import Operation, by_pattern
 from api.resources.batches import BatchesResource
 from api.resources.calls import CallsResource, LiveRecord, LiveRecords
@@ -138,12 +140,19 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
             events={"authenticator": authenticator, "streams": streams},
         ),
     ]
+    description = describe(operations)
     return Application(
         [
             Rule(PathMatchesWithBody(_DIALUP), DialupBodyHandler, dialup),
             Rule(PathMatches(_DIALUP), DialupHandler, dialup),
             *(_rule(pattern, ways, authenticator) for pattern, ways in by_pattern(operations).items()),
-            Rule(PathMatches(r"/api/v1/openapi\.json"), DescriptionHandler, {"document": describe(operations)}),
+            Rule(PathMatches(r"/api/v1/openapi\.json"), DescriptionHandler, {"document": description}),
+            Rule(
+                PathMatches(r"/api/v1/openapi-3\.0\.json"),
+                DescriptionHandler,
+                {"document": in_openapi_3_0(description)},
+            ),
+            Rule(PathMatches(r"/api/v1/docs(?:/([^/]*))?"), DocsHandler),
             Rule(PathMatches(r"/api/v1(?:/.*)?"), NoResourceHandler),
             Rule(PathMatches(r"/healthz"), HealthHandler),
             Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),

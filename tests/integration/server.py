@@ -19,6 +19,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
@@ -151,15 +152,22 @@ class Server:
     def get(
         self, path: str, headers: dict[str, str] | None = None, data: bytes | None = None, method: str | None = None
     ) -> Answer:
-        request = urllib.request.Request(self.base + path, data=data, headers=headers or {}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with self.open(path, headers, data, method) as answer:
                 return Answer(answer.status, answer.read().decode(), dict(answer.headers))
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, error.read().decode(), dict(error.headers))
         except (urllib.error.URLError, ConnectionError) as error:
             return Answer(0, str(error), {})
+
+    def open(
+        self, path: str, headers: dict[str, str] | None = None, data: bytes | None = None, method: str | None = None
+    ) -> HTTPResponse:
+        """Begin to read an answer."""
+        request = urllib.request.Request(self.base + path, data=data, headers=headers or {}, method=method)
+        answer: HTTPResponse = urllib.request.urlopen(request, timeout=60)
+        return answer
 
     def dial(self, dial1: str, dial2: str, **parameters: object) -> Answer:
         """Click: `Response=yes&showUID=yes&RFormat=json` unless told otherwise."""
