@@ -14,7 +14,7 @@ _log = structlog.get_logger("http")
 def log_request(handler: RequestHandler) -> None:
     """Write the line of a finished request: method, path without query, status, duration, and who asked.
 
-    Health checks that went well are logged at debug level: they come every few seconds.
+    Health checks and looks at the metrics that went well are logged at debug level: they come every few seconds.
     """
     request = handler.request
     status = handler.get_status()
@@ -30,5 +30,5 @@ def log_request(handler: RequestHandler) -> None:
         facts |= {"organisation": caller.organisation, "user": caller.user}
     if getattr(handler, "client_gone", False):
         facts["client_gone"] = True
-    write = _log.debug if request.path in {"/healthz", "/readyz"} and status < 400 else _log.info  # noqa: PLR2004
+    write = _log.debug if request.path in {"/healthz", "/readyz", "/metrics"} and status < 400 else _log.info  # noqa: PLR2004
     write("request", **facts)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
 from api.access_log import log_request
 from api.handlers.base import NotFoundHandler
@@ -15,7 +15,9 @@ from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
 from api.handlers.docs import DocsHandler
 from api.handlers.events import HEARTBEAT_SECONDS, EventStreams
 from api.handlers.health import HealthHandler, ReadinessHandler
+from api.handlers.metrics import MetricsHandler
 from api.handlers.operation import DescriptionHandler, NoResourceHandler, OperationHandler
+from api.metrics import Metrics
 from api.openapi import describe
 from api.openapi_3_0 import in_openapi_3_0
 from api.operations import Operation, by_pattern
@@ -57,7 +59,27 @@ _LONGEST_SOCKET_MESSAGE = 4096
 _DIALUP = r"/API/dialup(?:\.php)?"
 
 
-class PathMatchesWithBody(PathMatches):
+class Route(PathMatches):
+    """Matches requests of a path, and gives them its name for the metrics.
+
+    Args:
+        pattern: of the path.
+        name: the same for all paths that it matches.
+    """
+
+    def __init__(self, pattern: str, name: str) -> None:
+        super().__init__(pattern)
+        self._name = name
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Return the path's groups, or None when the path is another one."""
+        found = super().match(request)
+        if found is not None:
+            request.route = self._name  # type: ignore[attr-defined]
+        return found
+
+
+class RouteWithBody(Route):
     """Matches requests of a path that bring a body."""
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
@@ -86,6 +108,9 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
     idempotency: Idempotency,
+    metrics: Metrics,
+    metrics_token: str | None = None,
+    stopping: Callable[[], bool] = lambda: False,
     live_record: LiveRecord = lambda _organisation, _id: None,
     live_records: LiveRecords = lambda _organisation: (),
     access_log: bool = True,
@@ -109,6 +134,9 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         workers_ready: tells whether a worker can take a call now.
         trunk_states: tells how each trunk's registration stands.
         idempotency: carries requests that name themselves out once.
+        metrics: counts requests, and is shown.
+        metrics_token: what those who read the metrics need; None: nothing.
+        stopping: tells whether the server takes no new calls any more.
         live_record: finds a call in progress by organisation and record id or UniqueID, so that its record shows
             the steps that the database does not have yet.
         live_records: finds all calls in progress of an organisation.
@@ -122,7 +150,9 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         "idempotency": idempotency,
         "store": store,
     }
-    readiness = {"store": store, "workers_ready": workers_ready, "trunk_states": trunk_states}
+    readiness = {
+        "store": store, "workers_ready": workers_ready, "trunk_states": trunk_states, "stopping": stopping,
+    }  # fmt: skip
     of_records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     operations = [
         *CallsResource(calls, control, store, live_record, live_records).operations(),
@@ -143,8 +173,8 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     description = describe(operations)
     return Application(
         [
-            Rule(PathMatchesWithBody(_DIALUP), DialupBodyHandler, dialup),
-            Rule(PathMatches(_DIALUP), DialupHandler, dialup),
+            Rule(RouteWithBody(_DIALUP, "/API/dialup"), DialupBodyHandler, dialup),
+            Rule(Route(_DIALUP, "/API/dialup"), DialupHandler, dialup),
             *(_rule(pattern, ways, authenticator) for pattern, ways in by_pattern(operations).items()),
             Rule(PathMatches(r"/api/v1/openapi\.json"), DescriptionHandler, {"document": description}),
             Rule(
@@ -154,14 +184,24 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
             ),
             Rule(PathMatches(r"/api/v1/docs(?:/([^/]*))?"), DocsHandler),
             Rule(PathMatches(r"/api/v1(?:/.*)?"), NoResourceHandler),
-            Rule(PathMatches(r"/healthz"), HealthHandler),
-            Rule(PathMatches(r"/readyz"), ReadinessHandler, readiness),
+            Rule(Route(r"/healthz", "/healthz"), HealthHandler),
+            Rule(Route(r"/readyz", "/readyz"), ReadinessHandler, readiness),
+            Rule(Route(r"/metrics", "/metrics"), MetricsHandler, {"metrics": metrics, "token": metrics_token}),
         ],
         default_handler_class=NotFoundHandler,
-        log_function=log_request if access_log else lambda _handler: None,
+        log_function=_counting(metrics, access_log=access_log),
         websocket_ping_interval=HEARTBEAT_SECONDS,
         websocket_max_message_size=_LONGEST_SOCKET_MESSAGE,
     )
+
+
+def _counting(metrics: Metrics, *, access_log: bool) -> Callable[[RequestHandler], None]:
+    def finished(handler: RequestHandler) -> None:
+        metrics.request(handler)
+        if access_log:
+            log_request(handler)
+
+    return finished
 
 
 def _rule(pattern: str, ways: Mapping[str, Operation], authenticator: Authenticator) -> Rule:
@@ -169,4 +209,4 @@ def _rule(pattern: str, ways: Mapping[str, Operation], authenticator: Authentica
     handler = next(iter(ways.values())).handler
     if handler is None:
         handler = (OperationHandler, {"authenticator": authenticator, "operations": ways})
-    return Rule(PathMatches(pattern), handler[0], dict(handler[1]))
+    return Rule(Route(pattern, next(iter(ways.values())).path), handler[0], dict(handler[1]))

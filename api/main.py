@@ -22,6 +22,7 @@ from tornado.web import Application
 from api.application import SERVER_OPTIONS, make_application
 from api.handlers.events import EventStreams
 from api.log_setup import set_up
+from api.metrics import Metrics, Sources
 from api.webhook_sender import HttpWebhookSender
 from config.directory import directory_of
 from config.edge.configuration import CONFIGURATION, TABLES, check_node, configuration, edge_of, write_edge
@@ -46,7 +47,7 @@ from sipcore.service.ladders import LadderExpiry
 from sipcore.service.nodes import Nodes
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.recorder import Recorder
-from sipcore.service.recording_archive import RecordingArchive
+from sipcore.service.recording_archive import RecordingArchive, log_news
 from sipcore.service.scheduler import Scheduler
 from sipcore.service.schedules import Schedules
 from sipcore.sip.pool import WorkerPool
@@ -165,6 +166,7 @@ class _Server:
         self._reloads: set[asyncio.Task[None]] = set()
         self._directory = LiveDirectory(directory_of(settings, library))
         self._stop = asyncio.Event()
+        self._metrics = Metrics(organisations=settings.metrics.organisations)
 
     async def run(self) -> int:
         settings = self._settings
@@ -181,6 +183,8 @@ class _Server:
         sender = HttpWebhookSender()
         events = Eventing(store.events, sender, self._directory, kept_days=settings.storage.event_days)
         pool.watch_trunks(events.recorder.trunk_changed)
+        self._metrics.calls.then = events.recorder
+        events.webhooks.on_attempt = self._metrics.delivered
         try:
             await pool.start(self._directory.current)
             await self._serve(store, pool, events, sockets)
@@ -193,12 +197,12 @@ class _Server:
     async def _serve(self, store: SqlRecordStore, pool: WorkerPool, events: Eventing, sockets: list[socket]) -> None:
         nodes = Nodes(store.nodes)
         await nodes.start()
-        limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
         await events.start()
-        recordings = RecordingArchive(self._folder, store, self._directory)
+        recordings = RecordingArchive(self._folder, store, self._directory, self._metrics.recordings(log_news))
         recorder = Recorder(recordings, self._directory)
         numbers = PhoneNumberPlan()
-        engine = CallEngine(pool, store, self._directory, numbers, limits, recorder, steps=events.recorder)
+        limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
+        engine = CallEngine(pool, store, self._directory, numbers, limits, recorder, steps=self._metrics.calls)
         batches = Batches(engine, store, self._directory, numbers, engine.queues)
         streams = EventStreams(events.log)
         engine.queues.on_agent = events.recorder.agent_changed
@@ -209,6 +213,8 @@ class _Server:
         ladders.start()
         scheduler = Scheduler(store.schedules, engine, nodes.id, self._settings.schedule.grace)
         schedules = Schedules(store.schedules, scheduler, self._directory, numbers)
+        scheduler.on_dialled = self._metrics.scheduled
+        self._metrics.watch(Sources(pool.state, pool.trunk_states, self._directory, engine.queues, events))
         scheduler.start()
         dialler = CampaignDialler(store.campaigns, engine, self._directory, numbers, engine.queues, store.nodes)
         dialler.start()
@@ -223,19 +229,18 @@ class _Server:
             await events.webhooks.configure()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, take_over)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_YOUNG_GARBAGE)
-        host, port = sockets[0].getsockname()[:2]
-        _log.info("serving", url=f"http://{host}:{port}/API/dialup.php", workers=pool.ready_workers)
+        _collect_seldom()
+        _announce(sockets[0], pool.ready_workers)
         await self._stop.wait()
         _log.info("stopping", calls=engine.calls_in_progress)
-        server.stop()
+        engine.refuse_calls()
         batches.stop()
         await scheduler.stop()
         await dialler.stop()
         await engine.stop()
         await batches.finish()
+        # Whoever asks until now learns that this server takes no calls any more.
+        server.stop()
         await recorder.stop()
         await recordings.stop()
         await ladders.stop()
@@ -254,6 +259,7 @@ class _Server:
         streams: EventStreams,
         pool: WorkerPool,
     ) -> Application:
+        token = self._settings.metrics.token
         keys = KeyRing(store.keys)
         return make_application(
             calls=engine,
@@ -272,6 +278,9 @@ class _Server:
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
             idempotency=Idempotency(store.idempotency),
+            metrics=self._metrics,
+            metrics_token=None if token is None else token.get_secret_value(),
+            stopping=self._stop.is_set,
             live_record=engine.live_record,
             live_records=engine.live_records,
             access_log=self._settings.server.access_log,
@@ -301,11 +310,23 @@ class _Server:
             _log.info("settings reloaded", organisations=len(settings.orgs), trunks=len(settings.trunks))
 
     def _take_over(self, settings: Settings, directory: Directory) -> None:
-        fixed = ("server", "storage", "sip", "log", "schedule")
+        fixed = ("server", "storage", "sip", "log", "schedule", "metrics")
         changed = [table for table in fixed if getattr(settings, table) != getattr(self._settings, table)]
         if changed:
             _log.warning("a restart is needed for changes of these tables", tables=changed)
         self._directory.current = directory
+
+
+def _announce(listening: socket, workers: int) -> None:
+    host, port = listening.getsockname()[:2]
+    _log.info("serving", url=f"http://{host}:{port}/API/dialup.php", workers=workers)
+
+
+def _collect_seldom() -> None:
+    """Leave what was made at the start out of garbage collections, and make them seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_GARBAGE)
 
 
 def worker_user(settings: Settings) -> tuple[int, int] | tuple[None, None]:

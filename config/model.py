@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from config.calling_hours import CallingHoursSettings
 from config.edge.settings import EdgeSettings
 from config.logins import ApiKeySettings, UserSettings
+from config.metrics import MetricsSettings
 from config.recording import RecordingSettings
 from config.schedule import ScheduleSettings
 from config.secret import Database, PhoneSecret, Secret
@@ -367,6 +368,7 @@ class Settings(Table):
     log: LogSettings = Field(default_factory=LogSettings)
     sip: SipSettings = Field(default_factory=SipSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     edge: EdgeSettings | None = None
     trunks: dict[Name, TrunkSettings] = Field(default_factory=dict)
     orgs: dict[Name, OrganisationSettings] = Field(default_factory=dict)

@@ -30,7 +30,7 @@ class HealthHandler(Handler):
 
 
 class ReadinessHandler(Handler):
-    """Answers 200 when database and workers are ready, else 503, and tells which is not.
+    """Answers 200 when database and workers are ready, else 503, and tells which is not; 503 too while it stops.
 
     The trunks' registrations are told but not counted: a trunk that is down is down for every node, and calls
     between phones go on without it.
@@ -43,23 +43,27 @@ class ReadinessHandler(Handler):
         store: RecordStore,
         workers_ready: Callable[[], bool],
         trunk_states: Callable[[], Sequence[TrunkState]],
+        stopping: Callable[[], bool],
     ) -> None:
         """Take over what the routes give to every request."""
         self._store = store
         self._workers_ready = workers_ready
         self._trunk_states = trunk_states
+        self._stopping = stopping
 
     async def get(self) -> None:
         """Ask the database, the workers and the trunks."""
         database, workers = await self._database_answers(), self._workers_ready()
-        ready = database and workers
+        stopping = self._stopping()
+        ready = database and workers and not stopping
         trunks = {
             state.trunk: {"state": state.state, "sip_code": state.sip_code, "text": state.text}
             for state in self._trunk_states()
         }
         self.set_status(http.HTTPStatus.OK if ready else http.HTTPStatus.SERVICE_UNAVAILABLE)
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(json.dumps({"ready": ready, "database": database, "workers": workers, "trunks": trunks}))
+        told = {"ready": ready, "database": database, "workers": workers, "stopping": stopping, "trunks": trunks}
+        self.finish(json.dumps(told))
 
     head = get
 

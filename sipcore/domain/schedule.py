@@ -181,6 +181,7 @@ class DueNumber:
         attempts: how many were made before.
         dial1: the number.
         dial2, set_cid, ring_seconds: as in `ScheduleTerms`.
+        due_at: when it was to be dialled.
     """
 
     id: str
@@ -191,3 +192,4 @@ class DueNumber:
     dial2: str
     set_cid: str | None
     ring_seconds: int
+    due_at: datetime

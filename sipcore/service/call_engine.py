@@ -109,9 +109,13 @@ class CallEngine:
         """Begin to take events."""
         self._pump = asyncio.get_running_loop().create_task(self._take_events())
 
+    def refuse_calls(self) -> None:
+        """Take no new call any more."""
+        self._stopping = True
+
     async def stop(self, patience_seconds: float = 3.0) -> None:
         """Take no new call, end those in progress, and wait until their records are written."""
-        self._stopping = True
+        self.refuse_calls()
         self._records.hurry()
         for live in list(self._calls.values()):
             self._step(live, lambda call, now: call.hang_up("shutdown", now))

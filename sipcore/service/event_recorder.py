@@ -94,6 +94,11 @@ class EventRecorder:
             await self._task
         await self.flush()
 
+    @property
+    def pending(self) -> int:
+        """How many events are not stored yet."""
+        return len(self._pending)
+
     def tell(self, *events: PublicEvent) -> None:
         """Take events of any kind, in their order."""
         if events:

@@ -54,6 +54,9 @@ class Scheduler:
         node: id of this node.
         grace: how late a number may be dialled that was due while no server ran.
         now: the present (aware), by the clock that dates are written for.
+
+    Attributes:
+        on_dialled: told how many seconds after its time a number was dialled.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Scheduler:
         self._node = node
         self._grace = grace
         self._now = now
+        self.on_dialled: Callable[[float], None] = lambda _: None
         self._looked_at: datetime | None = None
         self._held: dict[str, float] = {}
         self._no_room_until = 0.0
@@ -158,6 +162,7 @@ class Scheduler:
         """Dial a claimed number, or say why not; one that may be dialled later is given back."""
         try:
             self._follow(await self._calls.dial(self._request(number)), number.organisation)
+            self.on_dialled((self._now() - number.due_at).total_seconds())
         except AttemptWithdrawnError:
             _log.info("future call withdrawn before it was dialled", number=number.id)
         except LimitReachedError as error:

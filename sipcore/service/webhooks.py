@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -51,6 +52,9 @@ class Webhooks:
         sender: delivers.
         directory: organisations in force.
         policy: when a delivery is tried again.
+
+    Attributes:
+        on_attempt: told how each attempt to deliver went.
     """
 
     def __init__(
@@ -66,7 +70,14 @@ class Webhooks:
         self._sender = sender
         self._directory = directory
         self._policy = policy or RetryPolicy()
+        self.on_attempt: Callable[[Delivery], None] = lambda _: None
         self._running: dict[Key, tuple[Webhook, asyncio.Task[None]]] = {}
+        self._delivering: dict[Key, StoredEvent] = {}
+
+    def delivering(self) -> dict[Key, float | None]:
+        """Tell for each webhook when the event was stored that is being delivered to it (Unix time), None: all are."""
+        stored = {key: event.stored_at for key, event in self._delivering.items()}
+        return {key: stored.get(key) for key, (_, task) in self._running.items() if not task.done()}
 
     async def configure(self) -> None:
         """Take the directory over: at the start, and after each reload.
@@ -100,6 +111,7 @@ class Webhooks:
 
     async def _end(self, key: Key) -> None:
         _, task = self._running.pop(key)
+        self._delivering.pop(key, None)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -125,8 +137,10 @@ class Webhooks:
         while True:
             for event in await self._log.after(organisation, told, PATIENCE_SECONDS):
                 if webhook.wants(event.type):
+                    self._delivering[organisation, webhook.name] = event
                     await self._deliver(webhook, event)
                     await self._store.save_cursor(organisation, webhook.name, event.id)
+                    del self._delivering[organisation, webhook.name]
                 told = event.id
 
     async def _deliver(self, webhook: Webhook, event: StoredEvent) -> None:
@@ -138,6 +152,7 @@ class Webhooks:
         }
         while True:
             delivery = await self._sender.send(webhook, event)
+            self.on_attempt(delivery)
             if delivery.delivered:
                 _log.debug("event delivered", **facts, failures=failures)
                 return

@@ -67,6 +67,11 @@ class Crew:
         capacity: where running ones are entered.
         on_message: told what a worker says.
         on_gone: told of a worker that is gone, with all that it carried.
+
+    Attributes:
+        max_legs: what one worker carries.
+        started: how many workers were started.
+        died: how many of them died of themselves.
     """
 
     def __init__(
@@ -88,6 +93,8 @@ class Crew:
         self._changed = asyncio.Event()
         self._ticker: asyncio.TimerHandle | None = None
         self.max_legs = 1
+        self.started = 0
+        self.died = 0
 
     @property
     def closing(self) -> bool:
@@ -204,6 +211,7 @@ class Crew:
         self._enter(PoolWorker(process.number, max_legs, process=process))
 
     def _enter(self, worker: PoolWorker) -> None:
+        self.started += 1
         self._capacity.enter(worker)
         if not worker.process.alive:
             self._take_exit(worker.process)
@@ -218,6 +226,7 @@ class Crew:
         if worker is None:
             return
         if not worker.leaving and not self._closing:
+            self.died += 1
             legs = [leg for reservation in worker.reservations.values() for leg in reservation.legs]
             _log.error("worker lost", worker=process.number, pid=process.pid, legs=legs)
         self._on_gone(worker)

@@ -18,6 +18,7 @@ from sipcore.domain.commands import HangUpLeg, LegCommand, PlaceLeg
 from sipcore.domain.directory import Directory, SipHost, Trunk
 from sipcore.domain.errors import NoLegCapacityError
 from sipcore.domain.events import JoinFailed, LegEnded, PortEvent, WorkerLost
+from sipcore.domain.pool_state import PoolState
 from sipcore.domain.registration import TrunkState
 from sipcore.domain.slots import Slots
 from sipcore.sip import journal, wire
@@ -81,6 +82,19 @@ class WorkerPool:
     def ready_workers(self) -> int:
         """How many workers can carry calls."""
         return len(self._capacity.with_room(0))
+
+    def state(self) -> PoolState:
+        """Tell how the workers stand as a whole."""
+        workers = [worker for worker in self._capacity.workers.values() if not worker.leaving]
+        slots, free = sum(worker.max_legs for worker in workers), sum(worker.free for worker in workers)
+        return PoolState(
+            workers=len(workers),
+            startable=self._starter.free_ports,
+            started=self._crew.started,
+            died=self._crew.died,
+            leg_slots=slots,
+            reserved=slots - free,
+        )
 
     def configure(self, directory: Directory) -> None:
         """Take over trunks and peers; legs in progress keep what they were placed with."""

@@ -118,7 +118,9 @@ def claim(connection: sa.Connection, claims: Sequence[Claim]) -> list[DueNumber]
         .all()
     )
     claimed = (
-        sa.select(_N.id, _N.organisation, _S.user, _N.attempts, _N.number, _S.dial2, _S.set_cid, _S.ring_seconds)
+        sa.select(
+            _N.id, _N.organisation, _S.user, _N.attempts, _N.number, _S.dial2, _S.set_cid, _S.ring_seconds, _N.due_at
+        )
         .join(schedules, _S.id == _N.schedule_id)
         .where(_N.id.in_(ids))
         .order_by(_N.due_at, _N.id)

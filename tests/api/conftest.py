@@ -21,6 +21,7 @@ from tornado.netutil import bind_sockets
 
 from api.application import SERVER_OPTIONS, make_application
 from api.handlers.events import EventStreams
+from api.metrics import Metrics, Sources
 from sipcore.audio.recordings import RecordingFolder
 from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.call_recording import RecordingAction
@@ -29,6 +30,7 @@ from sipcore.domain.idempotency import KeptAnswer, KeyClaim, Standing
 from sipcore.domain.issued_key import IssuedKey
 from sipcore.domain.ladder import LegLadder
 from sipcore.domain.lines import LineBoard
+from sipcore.domain.pool_state import PoolState
 from sipcore.domain.public_events import PublicEvent, StoredEvent, first_id_at
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
@@ -240,6 +242,21 @@ class MemoryKeys:
         return tuple(key for key in reversed(self.kept) if key.organisation == organisation)
 
 
+POOL = PoolState(workers=3, startable=7, started=5, died=1, leg_slots=12, reserved=4)
+
+
+class StoppedEvents:
+    """As much of what tells others as the metrics read."""
+
+    def __init__(self) -> None:
+        self.recorder = self.webhooks = self
+        self.pending = 0
+        self.delays: dict[tuple[str, str], float | None] = {}
+
+    def delivering(self) -> dict[tuple[str, str], float | None]:
+        return self.delays
+
+
 @dataclass
 class Site:
     """A running server and what is behind it."""
@@ -257,6 +274,9 @@ class Site:
     requests: MemoryRequests = field(default_factory=MemoryRequests)
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
+    stopping: bool = False
+    pool: PoolState = POOL
+    told_outside: StoppedEvents = field(default_factory=StoppedEvents)
     trunks: list[TrunkState] = field(default_factory=list)
 
     @property
@@ -356,7 +376,24 @@ def campaign_store() -> Any:
 
 
 @pytest.fixture
-async def site(directory: Directory, tmp_path: Path, schedule_store: Any, campaign_store: Any):
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def metrics_token() -> str | None:
+    return None
+
+
+@pytest.fixture
+async def site(
+    directory: Directory,
+    tmp_path: Path,
+    schedule_store: Any,
+    campaign_store: Any,
+    metrics: Metrics,
+    metrics_token: str | None,
+):
     told: list[object] = []
     keys = KeyRing(MemoryKeys())
     calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
@@ -396,11 +433,15 @@ async def site(directory: Directory, tmp_path: Path, schedule_store: Any, campai
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
             idempotency=Idempotency(requests),
+            metrics=metrics,
+            metrics_token=metrics_token,
+            stopping=lambda: site.stopping,
             live_record=lambda organisation, key: site.live.get((organisation, key)),
             live_records=lambda organisation: [
                 record for (mine, _), record in site.live.items() if mine == organisation
             ],
         )
+        metrics.watch(Sources(lambda: site.pool, lambda: site.trunks, live, queues, site.told_outside))
         server = HTTPServer(application, **SERVER_OPTIONS)
         sockets = bind_sockets(0, "127.0.0.1")
         site.port = sockets[0].getsockname()[1]

@@ -26,6 +26,7 @@ async def test_a_server_that_can_place_calls_is_ready(site):
         "ready": True,
         "database": True,
         "workers": True,
+        "stopping": False,
         "trunks": {"main": {"state": "registered", "sip_code": 200, "text": "OK"}},
     }
 
@@ -37,6 +38,13 @@ async def test_without_database_or_workers_a_server_is_not_ready(site, database,
     answer = await site.fetch("/readyz")
     told = json.loads(answer.body)
     assert (answer.code, told["ready"], told["database"], told["workers"]) == (503, False, database, workers)
+
+
+async def test_a_server_that_stops_is_not_ready_and_says_that_it_stops(site):
+    site.stopping = True
+    answer = await site.fetch("/readyz")
+    told = json.loads(answer.body)
+    assert (answer.code, told["ready"], told["stopping"], told["database"]) == (503, False, True, True)
 
 
 async def test_a_database_that_hangs_makes_a_server_not_ready(site, monkeypatch):

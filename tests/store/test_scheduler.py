@@ -111,6 +111,16 @@ async def test_a_call_is_dialled_when_it_is_due_and_not_before(database_url):
         assert site.dialled[0] == record.legs[0].uid
 
 
+async def test_how_late_a_call_was_dialled_is_told(database_url):
+    async with Site(database_url) as site:
+        late = []
+        site.scheduler.on_dialled = late.append
+        new = await site.later(seconds=3600)
+        site.set_clock(seconds=3620)
+        await site.until(new, NumberStatus.DIALLING)
+        assert [20 <= seconds < 60 for seconds in late] == [True]
+
+
 async def test_it_wakes_by_itself_at_the_time(database_url, monkeypatch):
     monkeypatch.setattr(scheduling, "POLL_SECONDS", 3600.0)
     async with Site(database_url, scripts={"101": BUSY}) as site:

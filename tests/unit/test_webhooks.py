@@ -101,6 +101,29 @@ async def test_a_failed_delivery_is_made_again_before_the_next_event():
         assert len({event.id for _, event in site.receiver.asked}) == 2
 
 
+async def test_each_attempt_is_told_and_which_event_is_on_its_way():
+    async with running(CRM) as site:
+        attempts = []
+        site.webhooks.on_attempt = attempts.append
+        assert site.webhooks.delivering() == {("acme", "crm"): None}
+        site.receiver.script = [500, 200, "hang"]
+        await site.store.put(calls("a", "b"))
+        await site.receiver.until(3)
+        assert [attempt.status for attempt in attempts] == [500, 200]
+        assert site.webhooks.delivering() == {("acme", "crm"): site.store.stored[1].stored_at}
+
+
+async def test_nothing_is_on_its_way_to_a_webhook_that_has_taken_all_or_wants_no_more():
+    async with running(CRM) as site:
+        site.receiver.script = [200, 410]
+        await site.store.put(calls("a"))
+        await site.receiver.until(1)
+        assert site.webhooks.delivering() == {("acme", "crm"): None}
+        await site.store.put(calls("b"))
+        await site.receiver.until(2)
+        assert site.webhooks.delivering() == {}
+
+
 async def test_events_of_other_types_are_passed_over():
     async with running(replace(CRM, types=frozenset({"ended"}))) as site:
         await site.store.put([*calls("a"), *calls("b", kind=EventType.ENDED)])
