@@ -86,7 +86,9 @@ class Refusal:
 
 def due_unclaimed(without: Iterable[str] = ()) -> tuple[sa.ColumnElement[bool], ...]:
     """Say which numbers wait for anybody to claim them."""
-    return _N.due_at.is_not(None), _N.claimed_by.is_(None), _N.organisation.not_in([*without])
+    waiting = _N.due_at.is_not(None), _N.claimed_by.is_(None)
+    held = [*without]
+    return (*waiting, _N.organisation.not_in(held)) if held else waiting
 
 
 def claim(connection: sa.Connection, claims: Sequence[Claim]) -> list[DueNumber]:

@@ -194,14 +194,32 @@ def test_hostile_text_in_a_destination_or_caller_identity_is_refused_by_name(ser
         ("Response", "yes\r\n"),
         ("showUID", "yes"),
         ("RFormat", "json\r\nX-Evil: 1"),
-        ("Date", "202612312359"),
-        ("ident", "ident-0123456789"),
         ("dial1", "101,10@2"),
     ],
 )
 def test_a_value_outside_the_contract_is_refused_by_name(server: Server, name: str, value: str) -> None:
     refused(get(server, GOOD | {name: value}), name)
     refused(post(server, json.dumps(GOOD | {name: value}), JSON), name)
+
+
+@pytest.mark.usefixtures("nothing_dialled")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Date", "209912312359\r\n"),
+        ("Date", "2099-12-31T23:59:00Z' OR 1=1"),
+        ("Date", "9" * 10_000),
+        ("Maxretry", "-1"),
+        ("Maxretry", "9" * 10_000),
+        ("Retrytime", "2\u0660"),
+        ("ident", "a\0"),
+        ("dial1", "101@2"),
+    ],
+)
+def test_a_value_outside_the_contract_of_future_calls_is_refused_by_name(server: Server, name: str, value: str) -> None:
+    good = GOOD | {"Date": "209912312359", "Maxretry": "1", "Retrytime": "60", "ident": SECRETS["ident"]}
+    refused(get(server, good | {name: value}), name)
+    refused(post(server, json.dumps(good | {name: value}), JSON), name)
 
 
 @pytest.mark.usefixtures("nothing_dialled")
@@ -597,7 +615,9 @@ def test_no_secret_is_ever_in_the_log(server: Server) -> None:
     wrong = {"a wrong password": "wr0ng-pa55", "a wrong key": "wr0ng-key", "a wrong ident": "wr0ng-ident"}
     get(server, GOOD | {"pass": wrong["a wrong password"]})
     post(server, json.dumps(GOOD | {"pass": wrong["a wrong password"], "dial1": "x"}), JSON)
-    post(server, urllib.parse.urlencode(GOOD | {"ident": wrong["a wrong ident"]}), FORM)
+    future = {"Date": "209912312359", "Maxretry": "1", "Retrytime": "60"}
+    for ident in (wrong["a wrong ident"], SECRETS["ident"]):
+        post(server, urllib.parse.urlencode(GOOD | future | {"ident": ident}), FORM)
     get(server, {"dial1": "101", "dial2": "101"}, {"Authorization": f"Bearer {wrong['a wrong key']}"})
     server.get("/API/nowhere?" + urllib.parse.urlencode({"pass": SECRETS["password"]}))
     server.get("/API/dialup.php", {"Authorization": f"Bearer {SECRETS['key']}"})

@@ -26,7 +26,9 @@ from sipcore.store.cursor import PagePosition
 from sipcore.store.opening import migrate
 from sipcore.store.queries import last_dialler, newest_batches, newest_records, one_record
 from sipcore.store.records import open_store
-from sipcore.store.schema import batches, calls, legs, metadata, recordings
+from sipcore.store.schedule_dialling import due_unclaimed
+from sipcore.store.schedule_requests import newest_schedules
+from sipcore.store.schema import batches, calls, legs, metadata, recordings, schedule_numbers
 from sipcore.store.sqlite import DatabaseFile
 
 MADE_BY_0001 = """
@@ -223,6 +225,21 @@ def test_a_record_and_what_a_crash_left_are_found_by_index(connection):
     for table in (calls, batches):
         unfinished = sa.select(table.c.id).where(table.c.ended_at.is_(None))
         assert f"ix_{table.name}_unfinished" in " ".join(plan_of(connection, unfinished))
+
+
+@pytest.mark.parametrize("without", [(), ("acme",)])
+def test_what_is_due_next_is_read_off_the_end_of_an_index(connection, without):
+    numbers = schedule_numbers.c
+    due = sa.select(numbers.due_at).where(*due_unclaimed(without)).order_by(numbers.due_at, numbers.id).limit(1)
+    (step,) = plan_of(connection, due)
+    assert "ix_schedule_numbers_due" in step
+
+
+@pytest.mark.parametrize("after", [None, PagePosition(datetime(2025, 1, 1, tzinfo=UTC), "0" * 32)])
+def test_a_page_of_future_calls_is_found_by_index_and_not_sorted(connection, after):
+    plan = plan_of(connection, newest_schedules("acme", after, 51))
+    assert any("ix_schedules_organisation_accepted_at_id" in step for step in plan)
+    assert not any(("SCAN" in step and "SUBQUERY" not in step) or "TEMP B-TREE" in step for step in plan), plan
 
 
 @pytest.mark.parametrize("after", [None, PagePosition(datetime(2025, 1, 1, tzinfo=UTC), "0" * 32)])
