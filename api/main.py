@@ -181,7 +181,9 @@ class _Server:
         store = await open_store(settings.storage.database.get_secret_value())
         pool = WorkerPool(pool_settings(settings, self._folder.takes))
         sender = HttpWebhookSender()
-        events = Eventing(store.events, sender, self._directory, kept_days=settings.storage.event_days)
+        events = Eventing(
+            store.events, sender, self._directory, kept_days=settings.storage.event_days, nodes=store.nodes
+        )
         pool.watch_trunks(events.recorder.trunk_changed)
         self._metrics.calls.then = events.recorder
         events.webhooks.on_attempt = self._metrics.delivered
@@ -195,8 +197,7 @@ class _Server:
         return 0
 
     async def _serve(self, store: SqlRecordStore, pool: WorkerPool, events: Eventing, sockets: list[socket]) -> None:
-        nodes = Nodes(store.nodes)
-        await nodes.start()
+        nodes = await self._join(store, events)
         await events.start()
         recordings = RecordingArchive(self._folder, store, self._directory, self._metrics.recordings(log_news))
         recorder = Recorder(recordings, self._directory)
@@ -248,6 +249,14 @@ class _Server:
         await nodes.stop()
         streams.end()
         await server.close_all_connections()
+
+    async def _join(self, store: SqlRecordStore, events: Eventing) -> Nodes:
+        """Become one of the nodes; what an earlier run left is settled."""
+        nodes = Nodes(store.nodes)
+        nodes.listen("events", lambda _text: events.log.on_stored())
+        nodes.when_lost(events.webhooks.start_over)
+        await nodes.start()
+        return nodes
 
     def _application(
         self,

@@ -31,6 +31,8 @@ KEPT = 2_000
 GATHER_SECONDS = 0.04
 """After events were passed on, those of this time are passed on together: one write a reader instead of many."""
 RETRY_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""How often it is looked for what other nodes have stored, should nobody have told."""
 _DAY_SECONDS = 86_400.0
 _ID = attrgetter("id")
 
@@ -65,10 +67,12 @@ class EventLog:
     Args:
         store: keeps them.
         kept_days: how many days events are kept.
+        shared: whether other nodes store events too, of which a wake-up call may be lost.
     """
 
-    def __init__(self, store: EventStore, *, kept_days: int) -> None:
+    def __init__(self, store: EventStore, *, kept_days: int, shared: bool = False) -> None:
         self._store = store
+        self._look_after = LOOK_SECONDS if shared else None
         self._kept_seconds = kept_days * _DAY_SECONDS
         self._tails: dict[str, _Tail] = {}
         self._last = 0
@@ -152,7 +156,9 @@ class EventLog:
 
     async def _read_on(self) -> None:
         while True:
-            await self._stored.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_after):
+                    await self._stored.wait()
             self._stored.clear()
             try:
                 page = await self._store.after(self._last, None, PAGE)

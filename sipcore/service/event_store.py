@@ -39,6 +39,10 @@ class EventStore(Protocol):
         """Read how far each webhook (organisation, name) has been told: the id of an event."""
         ...
 
+    async def begin_cursor(self, organisation: str, webhook: str, event_id: int) -> None:
+        """Keep where a webhook begins, unless it has begun already."""
+        ...
+
     async def save_cursor(self, organisation: str, webhook: str, event_id: int) -> None:
         """Keep how far a webhook has been told."""
         ...

@@ -6,6 +6,7 @@ from sipcore.service.calls import LiveDirectory
 from sipcore.service.event_log import EventLog
 from sipcore.service.event_recorder import EventRecorder
 from sipcore.service.event_store import EventStore
+from sipcore.service.nodes import NodeStore
 from sipcore.service.webhooks import Webhooks, WebhookSender
 
 
@@ -17,6 +18,7 @@ class Eventing:
         sender: delivers to webhooks.
         directory: organisations in force.
         kept_days: how many days events are kept.
+        nodes: who else may store and tell events; None: nobody.
 
     Attributes:
         recorder: takes what happens; before the start it keeps it.
@@ -24,11 +26,19 @@ class Eventing:
         webhooks: are told.
     """
 
-    def __init__(self, store: EventStore, sender: WebhookSender, directory: LiveDirectory, *, kept_days: int) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        sender: WebhookSender,
+        directory: LiveDirectory,
+        *,
+        kept_days: int,
+        nodes: NodeStore | None = None,
+    ) -> None:
         self._store = store
         self.recorder = EventRecorder(store, directory)
-        self.log = EventLog(store, kept_days=kept_days)
-        self.webhooks = Webhooks(self.log, store, sender, directory)
+        self.log = EventLog(store, kept_days=kept_days, shared=nodes is not None and nodes.shared)
+        self.webhooks = Webhooks(self.log, store, sender, directory, nodes=nodes)
 
     async def start(self) -> None:
         """Begin with what was not delivered yet.

@@ -75,6 +75,7 @@ class Nodes:
 
     def __init__(self, store: NodeStore) -> None:
         self._store = store
+        self._when_lost: list[Callable[[], None]] = []
         self._heard: dict[str, list[Hear]] = defaultdict(list)
         self._silent_since: dict[str, float] = {}
         self._joined = asyncio.Event()
@@ -93,6 +94,10 @@ class Nodes:
     def listen(self, topic: str, hear: Hear) -> None:
         """Have a function called when another node tells something on a topic."""
         self._heard[topic].append(hear)
+
+    def when_lost(self, act: Callable[[], None]) -> None:
+        """Have a function called when the others may have taken over what this node held."""
+        self._when_lost.append(act)
 
     async def tell(self, topic: str, text: str = "") -> None:
         """Tell the other nodes; it wakes them, and may be lost.
@@ -133,6 +138,8 @@ class Nodes:
     def _lost(self) -> None:
         self._joined.clear()
         self._silent_since.clear()
+        for act in self._when_lost:
+            act()
         _log.error("no sign of life of this node until the database is back", node=self.id)
 
     async def _watch(self) -> None:

@@ -20,12 +20,15 @@ from sipcore.domain.webhook import Delivery, GiveUp, RetryPolicy, Webhook
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.event_log import EventLog
 from sipcore.service.event_store import EventStore
+from sipcore.service.nodes import NodeStore
 
 _log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS = 3600.0
 """How long a wait for events is, before the next one begins."""
 DATABASE_RETRY_SECONDS = 2.0
+HOLD_RETRY_SECONDS = 2.0
+"""How often it is tried to take over from a node that has died."""
 
 Key = tuple[str, str]
 """Organisation and name of a webhook."""
@@ -37,6 +40,10 @@ class WebhookSender(Protocol):
     async def send(self, webhook: Webhook, event: StoredEvent) -> Delivery:
         """POST an event; whatever goes wrong is in what it returns."""
         ...
+
+
+def _lock_of(key: Key) -> str:
+    return f"webhook {key[0]} {key[1]}"
 
 
 class _GoneError(Exception):
@@ -52,6 +59,7 @@ class Webhooks:
         sender: delivers.
         directory: organisations in force.
         policy: when a delivery is tried again.
+        nodes: of which one tells each webhook; None: this one is alone.
 
     Attributes:
         on_attempt: told how each attempt to deliver went.
@@ -64,6 +72,8 @@ class Webhooks:
         sender: WebhookSender,
         directory: LiveDirectory,
         policy: RetryPolicy | None = None,
+        *,
+        nodes: NodeStore | None = None,
     ) -> None:
         self._log = log
         self._store = store
@@ -71,6 +81,7 @@ class Webhooks:
         self._directory = directory
         self._policy = policy or RetryPolicy()
         self.on_attempt: Callable[[Delivery], None] = lambda _: None
+        self._nodes = nodes
         self._running: dict[Key, tuple[Webhook, asyncio.Task[None]]] = {}
         self._delivering: dict[Key, StoredEvent] = {}
 
@@ -95,14 +106,23 @@ class Webhooks:
             for name, webhook in organisation.webhooks.items()
         }
         for key in set(wanted) - set(known):
-            await self._store.save_cursor(*key, self._log.newest)
+            await self._store.begin_cursor(*key, self._log.newest)
         for key in set(known) - set(wanted):
             await self._store.drop_cursor(*key)
         for key in [key for key, (webhook, task) in self._running.items() if wanted.get(key) != webhook or task.done()]:
             await self._end(key)
         for key in set(wanted) - set(self._running):
-            task = asyncio.get_running_loop().create_task(self._run(key, wanted[key]))
-            self._running[key] = wanted[key], task
+            self._begin(key, wanted[key])
+
+    def start_over(self) -> None:
+        """End what is under way, and go on with what this node is to tell then: another may have taken it over."""
+        for key, (webhook, task) in list(self._running.items()):
+            task.cancel()
+            self._begin(key, webhook)
+
+    def _begin(self, key: Key, webhook: Webhook) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(key, webhook))
+        self._running[key] = webhook, task
 
     async def stop(self) -> None:
         """End all deliveries; what was on its way is delivered again after the next start."""
@@ -115,12 +135,16 @@ class Webhooks:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        if self._nodes is not None:
+            await self._nodes.release(_lock_of(key))
 
     async def _run(self, key: Key, webhook: Webhook) -> None:
         organisation, name = key
         while True:
             try:
-                await self._tell(organisation, webhook)
+                if self._nodes is None or await self._nodes.hold(_lock_of(key)):
+                    await self._tell(organisation, webhook)
+                await asyncio.sleep(HOLD_RETRY_SECONDS)
             except StoreUnavailableError as error:
                 _log.error("webhook waits for the database", organisation=organisation, webhook=name, error=str(error))
                 await asyncio.sleep(DATABASE_RETRY_SECONDS)
@@ -133,7 +157,9 @@ class Webhooks:
 
     async def _tell(self, organisation: str, webhook: Webhook) -> None:
         """Deliver from where the webhook has come to, and go on."""
-        told = (await self._store.cursors())[organisation, webhook.name]
+        cursors = await self._store.cursors()
+        # A node whose settings do not have this webhook yet may have dropped it.
+        told = cursors.get((organisation, webhook.name), self._log.newest)
         while True:
             for event in await self._log.after(organisation, told, PATIENCE_SECONDS):
                 if webhook.wants(event.type):

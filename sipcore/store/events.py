@@ -82,6 +82,14 @@ class SqlEventStore:
         rows = await self._read(told.all_cursors())
         return {(cursor.organisation, cursor.webhook): cursor.event_id for cursor in rows}
 
+    async def begin_cursor(self, organisation: str, webhook: str, event_id: int) -> None:
+        """Keep where a webhook begins, unless it has begun already.
+
+        Raises:
+            StoreUnavailableError: it is as it was.
+        """
+        await self._writer.write(told.begin, told.Cursor(organisation, webhook, event_id))
+
     async def save_cursor(self, organisation: str, webhook: str, event_id: int) -> None:
         """Keep how far a webhook has been told.
 

@@ -70,6 +70,7 @@ class SqlNodeStore:
         self._server = server
         self._life: asyncpg.Connection | None = None
         self._asking = asyncio.Lock()
+        self._held: set[str] = set()
 
     async def join(self, told: Told, lost: Callable[[], None]) -> None:
         """Give the sign of life, from now until `leave` or until the session is lost.
@@ -93,6 +94,7 @@ class SqlNodeStore:
         def ended(life: asyncpg.Connection) -> None:
             if self._life is life:
                 self._life = None
+                self._held.clear()
                 lost()
 
         try:
@@ -166,14 +168,18 @@ class SqlNodeStore:
         Raises:
             StoreUnavailableError: the database does not answer, or this node has not joined.
         """
-        if not self.shared:
+        if not self.shared or what in self._held:
             return True
         (row,) = await self._ask("SELECT pg_try_advisory_lock($1) AS held", _key(what))
-        return bool(row["held"])
+        if row["held"]:
+            # The server counts how often a lock was taken; once is enough.
+            self._held.add(what)
+        return what in self._held
 
     async def release(self, what: str) -> None:
-        """Let another node do what this one held; without a session nothing is held."""
-        if self._life is not None:
+        """Let another node do what this one held, if it did."""
+        if what in self._held:
+            self._held.discard(what)
             with suppress(StoreUnavailableError):
                 await self._ask("SELECT pg_advisory_unlock($1)", _key(what))
 

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from sipcore.store.schema import webhook_cursors
 from sipcore.store.upsert import overwriting
 
 _OVERWRITE = overwriting(webhook_cursors)
+_BEGIN = {
+    "sqlite": sqlite.insert(webhook_cursors).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(webhook_cursors).on_conflict_do_nothing(),
+}
 
 
 class Cursor(NamedTuple):
@@ -24,6 +29,11 @@ class Cursor(NamedTuple):
 def save(connection: sa.Connection, cursors: Sequence[Cursor]) -> None:
     """Insert cursors, over those that are there."""
     connection.execute(_OVERWRITE[connection.dialect.name], [cursor._asdict() for cursor in cursors])
+
+
+def begin(connection: sa.Connection, cursors: Sequence[Cursor]) -> None:
+    """Insert cursors, but for those that are there."""
+    connection.execute(_BEGIN[connection.dialect.name], [cursor._asdict() for cursor in cursors])
 
 
 def drop(connection: sa.Connection, keys: Sequence[tuple[str, str]]) -> None:

@@ -52,6 +52,9 @@ class MemoryEvents:
         self._fail()
         return dict(self.places)
 
+    async def begin_cursor(self, organisation, webhook, event_id):
+        await self.save_cursor(organisation, webhook, event_id)
+
     async def save_cursor(self, organisation, webhook, event_id):
         self._fail()
         self.places[organisation, webhook] = event_id
