@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from sipcore.domain.call import Call
+from sipcore.domain.call_limits import CallLimits
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.commands import (
     AnswerLeg,
@@ -39,7 +40,7 @@ from sipcore.service.event_recorder import NobodyListens, StepSink
 from sipcore.service.execution import Execution
 from sipcore.service.group_order import GroupOrder
 from sipcore.service.inbound import Inbound
-from sipcore.service.limits import Limits
+from sipcore.service.limits import Limits, limits_of
 from sipcore.service.live_call import LiveCall
 from sipcore.service.port import SipPort
 from sipcore.service.queue_board import QueueBoard
@@ -152,7 +153,7 @@ class CallEngine:
             count_out()
             raise
         try:
-            live = await self._accept(call, slots, count_out)
+            live = await self._accept(call, slots, count_out, limits_of(organisation))
         except BaseException:
             count_out()
             slots.release()
@@ -195,11 +196,13 @@ class CallEngine:
         live = self._calls.get(call_id)
         return live if live is not None and live.call.terms.organisation == organisation else None
 
-    async def _accept(self, call: Call, slots: CallSlots, count_out: Callable[[], None]) -> LiveCall:
+    async def _accept(
+        self, call: Call, slots: CallSlots, count_out: Callable[[], None], limits: CallLimits
+    ) -> LiveCall:
         """Write the first row of a call's record, then let it begin.
 
         Raises:
-            StoreUnavailableError: nothing was dialled; slots and count are the caller's to give back.
+            LimitReachedError, StoreUnavailableError: nothing was dialled; the caller gives slots and count back.
         """
         loop = asyncio.get_running_loop()
         live = LiveCall(
@@ -207,7 +210,7 @@ class CallEngine:
         )
         record = live.record()
         try:
-            await self._store.accept(record)
+            await self._store.accept(record, limits)
         except StoreInDoubtError:
             # Should it have been written, then nobody would end it.
             self._records.complete(interrupted(record, datetime.now(UTC), "error"))
@@ -333,7 +336,7 @@ class CallEngine:
         try:
             if call.contest_legs:
                 await slots.grow(call.contest_legs)
-            await self._accept(call, slots, count_out)
+            await self._accept(call, slots, count_out, limits_of(organisation))
         except BaseException:
             count_out()
             slots.release_further()

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from sipcore.domain.batch_record import BatchPage, BatchRecord
+from sipcore.domain.call_limits import CallLimits
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
 from sipcore.domain.schedule import DueNumber, NewSchedule, SchedulePage, ScheduleReport, ScheduleTerms
@@ -16,8 +17,16 @@ from sipcore.domain.waiting_queue import AgentMemory
 class RecordStore(Protocol):
     """Keeps call records. Every method raises `StoreUnavailableError` when the database does not answer."""
 
-    async def accept(self, record: CallRecord) -> None:
-        """Write the first row of a call and its legs, before anything is dialled."""
+    async def accept(self, record: CallRecord, limits: CallLimits | None = None) -> None:
+        """Write the first row of a call and its legs, before anything is dialled.
+
+        Args:
+            record: the row.
+            limits: of its organisation, where other nodes place calls too: they count those of all.
+
+        Raises:
+            LimitReachedError: nothing was written.
+        """
         ...
 
     async def complete(self, record: CallRecord) -> None:

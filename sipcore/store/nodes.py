@@ -7,7 +7,6 @@ when the node's process or machine is gone. A node on SQLite is alone.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ import sqlalchemy as sa
 
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.store.failures import unavailable
+from sipcore.store.lock_keys import lock_key
 from sipcore.store.postgresql import DatabaseServer
 from sipcore.store.schema import nodes
 from sipcore.store.settlement import settle
@@ -170,7 +170,7 @@ class SqlNodeStore:
         """
         if not self.shared or what in self._held:
             return True
-        (row,) = await self._ask("SELECT pg_try_advisory_lock($1) AS held", _key(what))
+        (row,) = await self._ask("SELECT pg_try_advisory_lock($1) AS held", lock_key(what))
         if row["held"]:
             # The server counts how often a lock was taken; once is enough.
             self._held.add(what)
@@ -181,7 +181,7 @@ class SqlNodeStore:
         if what in self._held:
             self._held.discard(what)
             with suppress(StoreUnavailableError):
-                await self._ask("SELECT pg_advisory_unlock($1)", _key(what))
+                await self._ask("SELECT pg_advisory_unlock($1)", lock_key(what))
 
     async def _ask(self, question: str, *arguments: object) -> list[Any]:
         async with self._asking:
@@ -199,12 +199,7 @@ class SqlNodeStore:
 
 def life_key(node: str) -> int:
     """Return the key of a node's lock."""
-    return _key(f"node {node}")
-
-
-def _key(what: str) -> int:
-    """Make the key of an advisory lock: 64 bits with a sign."""
-    return int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+    return lock_key(f"node {node}")
 
 
 _REGISTER_SQL = "INSERT INTO nodes (id, host, started_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"

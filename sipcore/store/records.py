@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from sipcore.domain.batch_record import BatchPage, BatchRecord
+from sipcore.domain.call_limits import CallLimits
 from sipcore.domain.errors import ParameterError, StartUpError, StoreUnavailableError
 from sipcore.domain.record import CallRecord, RecordFilter, RecordPage
 from sipcore.domain.recording import Recording
@@ -42,6 +43,7 @@ from sipcore.store.queries import (
 )
 from sipcore.store.schedules import SqlScheduleStore
 from sipcore.store.settlement import add_recordings, keep_batches
+from sipcore.store.shared_limits import Limited, accept_within
 from sipcore.store.writer import Writer
 
 Record = TypeVar("Record", CallRecord, BatchRecord)
@@ -78,14 +80,24 @@ class SqlRecordStore:
         self.campaigns = SqlCampaignStore(self._writer, self._read, self.events)
         self.idempotency = SqlIdempotencyStore(self._writer, node)
 
-    async def accept(self, record: CallRecord) -> None:
+    async def accept(self, record: CallRecord, limits: CallLimits | None = None) -> None:
         """Write the first row of a call and its legs.
 
+        Args:
+            record: the row.
+            limits: of its organisation; where there is one node it has counted itself.
+
         Raises:
+            LimitReachedError: all nodes together have too many calls of the organisation; nothing was written.
             StoreUnavailableError: nothing was written, or a record with this id exists.
             StoreInDoubtError: perhaps it was written.
         """
-        await self._writer.write_at_once(operations.accept, self._own(record))
+        if limits is None or limits == CallLimits() or not self.nodes.shared:
+            await self._writer.write_at_once(operations.accept, self._own(record))
+        else:
+            refused = await self._writer.write(accept_within, Limited(self._own(record), limits))
+            if record.id in refused:
+                raise refused[record.id]
         self.events.on_stored()
 
     async def complete(self, record: CallRecord) -> None:

@@ -56,7 +56,7 @@ class MemoryStore:
         self._port = port
         self._news = asyncio.Event()
 
-    async def accept(self, record):
+    async def accept(self, record, limits=None):  # noqa: ARG002 - it has one node
         self.commands_when_accepted.append(len(self._port.commands))
         self.asked.set()
         await self.free.wait()
