@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from test_call_engine import directory_with, organisation
 
+from sipcore.domain import call_limits
 from sipcore.domain.batch import BatchState, NumberState
 from sipcore.domain.causes import Disposition
 from sipcore.domain.commands import PlaceLeg
@@ -23,7 +24,7 @@ from sipcore.domain.errors import (
 )
 from sipcore.domain.record import RecordFilter
 from sipcore.service import batches as batches_module
-from sipcore.service import limits, live_batch
+from sipcore.service import live_batch
 from sipcore.service.admission import EngineSettings
 from sipcore.service.batches import Batches, BatchRequest
 from sipcore.service.call_engine import CallEngine
@@ -161,7 +162,7 @@ async def test_one_number_that_is_given_twice_may_be_joined_with_a_phone(tmp_pat
 
 
 async def test_a_number_waits_while_others_take_all_the_calls_of_the_organisation(tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "_CALL_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(call_limits, "_CALL_RETRY_SECONDS", 0.01)
     async with running(tmp_path, max_calls=1) as site:
         call = await site.engine.dial(DialRequest("acme", "alice", "101", FIVE))
         await site.port.settled()
