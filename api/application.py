@@ -176,13 +176,15 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
             Rule(RouteWithBody(_DIALUP, "/API/dialup"), DialupBodyHandler, dialup),
             Rule(Route(_DIALUP, "/API/dialup"), DialupHandler, dialup),
             *(_rule(pattern, ways, authenticator) for pattern, ways in by_pattern(operations).items()),
-            Rule(PathMatches(r"/api/v1/openapi\.json"), DescriptionHandler, {"document": description}),
             Rule(
-                PathMatches(r"/api/v1/openapi-3\.0\.json"),
+                Route(r"/api/v1/openapi\.json", "/api/v1/openapi.json"), DescriptionHandler, {"document": description}
+            ),
+            Rule(
+                Route(r"/api/v1/openapi-3\.0\.json", "/api/v1/openapi-3.0.json"),
                 DescriptionHandler,
                 {"document": in_openapi_3_0(description)},
             ),
-            Rule(PathMatches(r"/api/v1/docs(?:/([^/]*))?"), DocsHandler),
+            Rule(Route(r"/api/v1/docs(?:/([^/]*))?", "/api/v1/docs"), DocsHandler),
             Rule(PathMatches(r"/api/v1(?:/.*)?"), NoResourceHandler),
             Rule(Route(r"/healthz", "/healthz"), HealthHandler),
             Rule(Route(r"/readyz", "/readyz"), ReadinessHandler, readiness),

@@ -16,15 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import Message
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Literal, TypedDict, Unpack
 from urllib.parse import quote
 
 import httpx
-from httpx_sse import SSEError, connect_sse
-from pydantic import ValidationError
+from httpx_sse import connect_sse
 
 from api.campaign_client import CampaignRequests
+from api.client_transport import (
+    ANSWER_SECONDS,
+    ClientError,
+    RefusedError,
+    Transport,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from api.models import (
     Agent,
     Batch,
@@ -35,7 +41,6 @@ from api.models import (
     ExtensionState,
     Ladder,
     LimitStatus,
-    Model,
     PlacedCall,
     Queue,
     QueuePage,
@@ -45,59 +50,15 @@ from api.models import (
     TrunkStatus,
 )
 from api.schedule_models import Schedule, SchedulePage, ScheduleReport
-from sipcore.domain.errors import Click2CallError
 from sipcore.service.calls import DEFAULT_RING_SECONDS
 
-_ANSWER_SECONDS: Final = 10.0
-"""How long the server may take to answer, beyond the time that the request lets it wait."""
+__all__ = ["Audio", "Client", "ClientError", "Event", "RecordsWanted", "RefusedError", "UnexpectedAnswerError",
+           "UnreachableError"]  # fmt: skip
+
 _SILENCE_SECONDS: Final = 45.0
 """How long a stream of events may be silent: three heartbeats of the server."""
 RECONNECT_SECONDS: Final = 2.0
 """Before a stream of events is opened again, where the server has not said how long."""
-
-ModelT = TypeVar("ModelT", bound=Model)
-
-
-class ClientError(Click2CallError):
-    """What was asked of a server did not come about."""
-
-    error_id = "client"
-
-
-class UnreachableError(ClientError):
-    """The server cannot be reached, or was lost before its answer was whole."""
-
-    error_id = "unreachable"
-
-
-class UnexpectedAnswerError(ClientError):
-    """Something answers, but not as a Click2Call server does."""
-
-    error_id = "unexpected_answer"
-
-
-class RefusedError(ClientError):
-    """The server refused; nothing was done.
-
-    Args:
-        status: of HTTP.
-        detail: what was wrong, for people.
-        error_id: the problem's stable id.
-        parameter: what part of the request it is about, or None.
-        retry_after: seconds after which it may succeed, or None.
-    """
-
-    error_id = "refused"
-
-    def __init__(
-        self, status: int, detail: str, error_id: str | None, parameter: str | None, retry_after: int | None
-    ) -> None:
-        super().__init__(f"refused ({status}): {detail}")
-        self.status = status
-        self.detail = detail
-        self.error_id = error_id or type(self).error_id
-        self.parameter = parameter
-        self.retry_after = retry_after
 
 
 class RecordsWanted(TypedDict, total=False):
@@ -107,6 +68,8 @@ class RecordsWanted(TypedDict, total=False):
     number: str | None
     disposition: str | None
     batch: str | None
+    extension: str | None
+    reference: str | None
     since: datetime | str | None
     until: datetime | str | None
 
@@ -139,44 +102,8 @@ class Audio:
     chunks: Iterator[bytes]
 
 
-class Client(CampaignRequests):
-    """Talks to one server. Every method raises a `ClientError` when it cannot do what it says.
-
-    Args:
-        url: of the server, without a path.
-        key: a Bearer key; in its place:
-        user: as `user@organisation`, with its `password`.
-
-    Raises:
-        ClientError: the URL is none.
-    """
-
-    def __init__(self, url: str, *, key: str | None = None, user: str = "", password: str = "") -> None:
-        try:
-            address = httpx.URL(url)
-        except httpx.InvalidURL:
-            address = httpx.URL()
-        if address.scheme not in {"http", "https"} or not address.host:
-            raise ClientError(f"{url} is no http:// or https:// address")
-        self._url = url
-        self._http = httpx.Client(
-            base_url=address,
-            auth=None if key else httpx.BasicAuth(user, password),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=_ANSWER_SECONDS,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._http.close()
+class Client(Transport, CampaignRequests):
+    """Talks to one server (`Transport`). Every method raises a `ClientError` when it cannot do what it says."""
 
     def dialup(self, parameters: Mapping[str, str]) -> Mapping[str, Any]:
         """Place a call as the URL call does, by its own names; return its JSON answer, empty when there is none.
@@ -184,7 +111,7 @@ class Client(CampaignRequests):
         Args:
             parameters: of `/API/dialup.php`, without those that say who asks.
         """
-        seconds = _ANSWER_SECONDS + float(parameters.get("Timeout", DEFAULT_RING_SECONDS))
+        seconds = ANSWER_SECONDS + float(parameters.get("Timeout", DEFAULT_RING_SECONDS))
         response = self._ask("POST", "/API/dialup.php", data={**parameters, "RFormat": "json"}, timeout=seconds)
         return self._json(response) if response.content else {}
 
@@ -207,7 +134,7 @@ class Client(CampaignRequests):
             wait: whether to come back when dial1 has answered or failed, and not at once.
         """
         body = {"dial1": dial1, "dial2": dial2, "set_cid": set_cid, "ring_seconds": ring_seconds, "wait": wait}
-        seconds = _ANSWER_SECONDS + ring_seconds if wait else _ANSWER_SECONDS
+        seconds = ANSWER_SECONDS + ring_seconds if wait else ANSWER_SECONDS
         return self._read(PlacedCall, self._ask("POST", "/api/v1/calls", json=body, timeout=seconds))
 
     def calls(self) -> list[Record]:
@@ -279,6 +206,11 @@ class Client(CampaignRequests):
         """Return records, newest first; pages are fetched as they are needed."""
         return self._pages(RecordPage, "/api/v1/records", _query(wanted))
 
+    def export_records(self, form: Literal["csv", "jsonl"], **wanted: Unpack[RecordsWanted]) -> Iterator[bytes]:
+        """Return the octets of a file of records, oldest first, as they come; one that breaks off raises."""
+        with self._streamed(f"/api/v1/records.{form}", _query(wanted)) as response:
+            yield from response.iter_bytes()
+
     def record(self, record_id: str) -> Record:
         """Return the record of a call."""
         return self._get(Record, f"/api/v1/records/{_part(record_id)}")
@@ -343,7 +275,7 @@ class Client(CampaignRequests):
         """
         place, known, pause = after, False, RECONNECT_SECONDS
         query = {"types": ",".join(types)} if types else {}
-        timeout = httpx.Timeout(_ANSWER_SECONDS, read=_SILENCE_SECONDS)
+        timeout = httpx.Timeout(ANSWER_SECONDS, read=_SILENCE_SECONDS)
         while True:
             headers = {} if place is None else {"Last-Event-ID": place}
             try:
@@ -369,71 +301,6 @@ class Client(CampaignRequests):
     def _change_agent(self, queue: str, agent: str, action: Literal["pause", "resume"]) -> Agent:
         path = f"/api/v1/queues/{_part(queue)}/agents/{_part(agent)}/{action}"
         return self._read(Agent, self._ask("POST", path))
-
-    def _pages(self, model: type[Any], path: str, query: Mapping[str, str]) -> Iterator[Any]:
-        cursor: str | None = ""
-        while cursor is not None:
-            page: Any = self._get(model, path, {**query, **({"cursor": cursor} if cursor else {})})
-            yield from page.items
-            cursor = page.next
-
-    def _get(self, model: type[ModelT], path: str, query: Mapping[str, str] | None = None) -> ModelT:
-        return self._read(model, self._ask("GET", path, params=query))
-
-    def _read(self, model: type[ModelT], response: httpx.Response) -> ModelT:
-        try:
-            return model.model_validate_json(response.content, extra="ignore")
-        except ValidationError as error:
-            raise self._unexpected() from error
-
-    def _json(self, response: httpx.Response) -> Mapping[str, Any]:
-        try:
-            told = response.json()
-        except ValueError as error:
-            raise self._unexpected() from error
-        if not isinstance(told, dict):
-            raise self._unexpected()
-        return told
-
-    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        with self._failures_told():
-            response = self._http.request(method, path, **request)
-            self._check(response)
-            return response
-
-    @contextmanager
-    def _streamed(self, path: str, query: Mapping[str, str]) -> Iterator[httpx.Response]:
-        with self._failures_told(), self._http.stream("GET", path, params=query) as response:
-            self._check(response)
-            yield response
-
-    @contextmanager
-    def _failures_told(self) -> Iterator[None]:
-        try:
-            yield
-        except SSEError as error:
-            raise self._unexpected() from error
-        except httpx.HTTPError as error:
-            raise UnreachableError(f"cannot reach {self._url}: {error or type(error).__name__}") from error
-
-    def _check(self, response: httpx.Response) -> None:
-        """Let an answer pass that tells of success."""
-        if response.is_success:
-            return
-        response.read()
-        told = self._json(response)
-        # Problem details (RFC 9457), or an error of the URL call.
-        detail, parameter = told.get("detail"), told.get("parameter")
-        if detail is None and "reason" in told:
-            detail = told["reason"] if parameter is None else f"{parameter}: {told['reason']}"
-        if detail is None:
-            raise self._unexpected()
-        wait = response.headers.get("Retry-After", "")
-        retry_after = int(wait) if wait.isdecimal() else None
-        raise RefusedError(response.status_code, detail, told.get("error_id"), parameter, retry_after)
-
-    def _unexpected(self) -> UnexpectedAnswerError:
-        return UnexpectedAnswerError(f"{self._url} does not answer as a Click2Call server")
 
 
 def _part(given: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
@@ -47,11 +47,6 @@ def connected(command: Callable[Concatenate[Client, P], None]) -> Callable[P, No
 
     What the client raises becomes a line for the operator and exit code 2, and Ctrl-C exit code 130.
     """
-    own = inspect.signature(command, eval_str=True)
-    options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _OPTIONS.items()
-    ]
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -62,14 +57,30 @@ def connected(command: Callable[Concatenate[Client, P], None]) -> Callable[P, No
             except KeyboardInterrupt:
                 raise typer.Exit(INTERRUPTED) from None
 
-    run.__signature__ = own.replace(  # type: ignore[attr-defined]
-        parameters=[*list(own.parameters.values())[1:], *options]
-    )
-    run.__annotations__ = {
-        parameter.name: parameter.annotation for parameter in inspect.signature(run).parameters.values()
-    }
-    del run.__wrapped__
+    take_options(run, command, 0, _OPTIONS)
     return run
+
+
+def take_options(
+    run: Callable[..., None], command: Callable[..., None], position: int, options: Mapping[str, tuple[Any, str | None]]
+) -> None:
+    """Let what runs a command have further options in place of one of the command's parameters.
+
+    Args:
+        run: takes them, and makes of them what the command wants.
+        command: whose other parameters it has.
+        position: of the one that is not an option.
+        options: annotation and default by name.
+    """
+    parameters = list(inspect.signature(command, eval_str=True).parameters.values())
+    del parameters[position]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del run.__wrapped__  # type: ignore[attr-defined]
 
 
 def _client(url: str, key: str | None, organisation: str | None, user: str | None, password: str | None) -> Client:

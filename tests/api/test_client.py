@@ -187,6 +187,17 @@ class TestCommands:
         assert json.loads((await run("records", "show", "r1")).stdout)["id"] == "r1"
         assert "INVITE" in (await run("records", "show", "r1", "--ladder")).stdout
 
+    async def test_records_are_exported_as_a_file_that_is_whole(self, site, run, tmp_path):
+        site.store.records = [RECORD]
+        exported = await run("records", "export", "--format", "jsonl", "--extension", "101")
+        assert [json.loads(line)["id"] for line in exported.stdout.splitlines()] == ["r1"]
+        assert site.store.asked[-1][1] == RecordFilter(extension="101")
+        file = tmp_path / "records.csv"
+        assert (await run("records", "export", "-o", str(file))).exit_code == 0
+        assert len(file.read_text().splitlines()) == 2
+        refused = await run("records", "export", "--disposition", "odd", "-o", str(tmp_path / "other.csv"))
+        assert (refused.exit_code, (tmp_path / "other.csv").exists()) == (2, False)
+
     async def test_a_recording_is_fetched_whole_or_not_at_all(self, site, run, tmp_path):
         folder = tmp_path / "fetched"
         folder.mkdir()
