@@ -188,6 +188,7 @@ class NewCall(Body):
     max_seconds: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="how long it may last after the answer of dial1; sip.max_call_seconds at most"
     )
+    room_for_third: bool = Field(default=False, description="keep room, so that a third number can always be joined")
     reference: Annotated[str, Field(min_length=1, max_length=MAX_REFERENCE_CHARACTERS)] | None = Field(
         default=None, description="your own name for it; printable characters"
     )

@@ -113,7 +113,13 @@ class CallsResource:
                 dial2=body.dial2,
                 set_cid=body.set_cid,
                 ring_seconds=body.ring_seconds,
-                options=CallOptions(_leg(body.leg1), _leg(body.leg2), body.max_seconds, body.reference),
+                options=CallOptions(
+                    leg1=_leg(body.leg1),
+                    leg2=_leg(body.leg2),
+                    max_seconds=body.max_seconds,
+                    reference=body.reference,
+                    room_for_third=body.room_for_third,
+                ),
             )
         )
         if body.wait:

@@ -58,12 +58,14 @@ class CallOptions:
         leg1, leg2: of its legs.
         max_seconds: how long it may last once destination 1 has answered; None: as long as any.
         reference: the client's own name for it, kept in its record, or None.
+        room_for_third: whether it keeps room for a third party from the start.
     """
 
     leg1: LegOptions = LegOptions()
     leg2: LegOptions = LegOptions()
     max_seconds: int | None = None
     reference: str | None = None
+    room_for_third: bool = False
 
     def check(self, most_seconds: float) -> None:
         """Check it.

@@ -148,7 +148,8 @@ class CallEngine:
         call = self._admission.outgoing(request, organisation, directory)
         count_out = self._limits.admit(organisation, time.monotonic())
         try:
-            slots = await CallSlots.reserve(self._port, call.contest_legs)
+            third = request.options.room_for_third
+            slots = await CallSlots.reserve(self._port, call.contest_legs, room_for_third=third)
         except BaseException:
             count_out()
             raise

@@ -32,17 +32,18 @@ class CallSlots:
         self._released = False
 
     @classmethod
-    async def reserve(cls, port: SipPort, contest_legs: int) -> Self:
+    async def reserve(cls, port: SipPort, contest_legs: int, *, room_for_third: bool = False) -> Self:
         """Reserve what a call needs before it rings anybody.
 
         Args:
             port: the SIP port.
             contest_legs: how many legs ring beside each other.
+            room_for_third: whether a slot at home is kept free for the link to a third party, wherever that will be.
 
         Raises:
             NoLegCapacityError: there is no room; nothing was reserved.
         """
-        slots = cls(port, await port.reserve(LEGS_PER_CALL))
+        slots = cls(port, await port.reserve(LEGS_PER_CALL + room_for_third))
         if contest_legs:
             try:
                 await slots.grow(contest_legs)

@@ -156,7 +156,10 @@ def tones_in(recording: audio.Recording) -> set[float]:
 
 
 def newest_call(phone: Phone) -> PhoneCall:
-    return phone.calls()[-1]
+    """Return a phone's call, once its INVITE has come."""
+    return wait_until(
+        lambda: next(reversed(phone.active_calls()), None), 5.0, lambda: f"nobody calls {phone.extension}"
+    )
 
 
 def header_lines(call: PhoneCall, prefix: str) -> list[str]:

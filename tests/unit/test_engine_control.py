@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from test_call_engine import CUSTOMER, Site, organisation
 
-from sipcore.domain.call_options import LegOptions
+from sipcore.domain.call_options import CallOptions, LegOptions
 from sipcore.domain.causes import Disposition
 from sipcore.domain.commands import HangUpLeg, PlayAudio, PlayTone, SendDigit
 from sipcore.domain.directory import Announcement, Extension, Inbound, Ivr, Queue, RingGroup, SipAddress, SipHost
@@ -204,6 +204,23 @@ async def test_nothing_changes_when_there_is_no_room_for_another_leg():
                 await change(call, "102")
         assert site.hears(call.uid1) == {call.uid2}
         await site.end(call)
+
+
+async def test_a_call_that_kept_room_for_a_third_has_it_on_a_full_worker():
+    async with running(workers=2) as site:
+        call = await site.settled_dial(options=CallOptions(room_for_third=True))
+        home = site.port.legs[call.uid1].slots.worker
+        others = [await site.port.reserve(1) for _ in range(site.port.free_legs)]
+        for slots in [slots for slots in others if slots.worker != home][:2]:
+            site.port.release(slots)
+        await site.join_third(call, "102")
+        third = site.leg_to("102")
+        assert third.slots.worker != home
+        assert site.hears(third.uid) == {call.uid1, call.uid2}
+        for slots in others:
+            site.port.release(slots)
+        assert site.engine.hang_up("acme", call.id)
+        await site.store.record_of(call)
 
 
 async def test_a_third_who_refuses_leaves_no_trace_but_in_the_record():
