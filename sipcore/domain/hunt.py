@@ -73,7 +73,8 @@ class HuntParty(FirstTakenParty[HuntState]):
 
     def feed(self, event: Event, now: float) -> list[Command]:
         """Give the event to whom it concerns."""
-        if isinstance(event, WorkerLost) and self._listener in event.legs:
+        rings = self.state is HuntState.RINGING
+        if rings and isinstance(event, WorkerLost) and self._listener in event.legs:
             # Nobody waits any more: whoever that was withdraws this party next, and nobody else is to be rung.
             self._over("the one who waits is lost")
         return super().feed(event, now)

@@ -187,12 +187,13 @@ def test_each_leg_has_its_own_headers_on_the_wire_and_digits_after_its_answer(be
 
 def test_a_headers_text_arrives_as_it_is_at_every_phone_of_a_group(bed: Bed) -> None:
     bed.customer.behave("ring")
-    bed.place(dial2="600", leg2={"headers": {"X-Note": 'ünï "q"; <sip:x>, %0d%0aFrom: y'}})
+    call_id = bed.place(dial2="600", leg2={"headers": {"X-Note": 'ünï "q"; <sip:x>, %0d%0aFrom: y'}})["id"]
     hear(bed.agent, COLLEAGUE_HZ)
-    for phone in (bed.customer, bed.colleague):
-        (line,) = header_lines(newest_call(phone), "X-")
-        assert line == 'X-Note: ünï "q"; <sip:x>, %0d%0aFrom: y'
-        assert len(header_lines(newest_call(phone), "From:")) == 1
+    uids = {leg["number"]: leg["uid"] for leg in bed.ask(f"/calls/{call_id}").json()["legs"]}
+    for phone, uid in ((bed.customer, uids["103"]), (bed.colleague, uids["102"])):
+        call = next(call for call in phone.calls() if call.call_id == uid)
+        assert header_lines(call, "X-") == ['X-Note: ünï "q"; <sip:x>, %0d%0aFrom: y']
+        assert len(header_lines(call, "From:")) == 1
 
 
 def test_a_call_ends_at_its_own_length(bed: Bed) -> None:

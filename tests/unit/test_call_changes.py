@@ -178,6 +178,16 @@ class TestAThirdParty:
     def test_whose_worker_dies_together_with_a_legs_leaves_the_call_to_nobody(self) -> None:
         assert three().feed(WorkerLost((TWO, THREE)), 40) == [HangUpLeg(ONE)]
 
+    def test_is_left_alone_when_the_worker_of_both_legs_dies_whatever_they_are(self) -> None:
+        group = HuntParty(TWO, "600", [phone(TWO)], at_once=True, total_seconds=20, country="US")
+        call = Call(TERMS, PhoneParty(ONE, PLAN1, 20), group)
+        call.start(0)
+        call.feed(LegAnswered(ONE), 5)
+        call.feed(LegAnswered(TWO), 10)
+        call.join_third(phone(), "", 20)
+        call.feed(LegAnswered(THREE), 25)
+        assert call.feed(WorkerLost((ONE, TWO)), 40) == [HangUpLeg(THREE)]
+
     def test_that_rings_is_let_go_when_one_of_the_two_leaves(self) -> None:
         call = joined()
         call.join_third(phone(), "", 20)
