@@ -45,6 +45,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def up_seconds() -> float:
+    """Read how long the machine has been up, suspended or not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Scheduler:
     """Claims and dials; everything happens in one event loop.
 
@@ -54,6 +59,7 @@ class Scheduler:
         node: id of this node.
         grace: how late a number may be dialled that was due while no server ran.
         now: the present (aware), by the clock that dates are written for.
+        up: seconds that nobody can set, and that go on while the machine is suspended.
 
     Attributes:
         on_dialled: told how many seconds after its time a number was dialled.
@@ -66,6 +72,7 @@ class Scheduler:
         node: str,
         grace: timedelta,
         now: Callable[[], datetime] = utc_now,
+        up: Callable[[], float] = up_seconds,
     ) -> None:
         self._store = store
         self._calls = calls
@@ -73,7 +80,8 @@ class Scheduler:
         self._grace = grace
         self._now = now
         self.on_dialled: Callable[[float], None] = lambda _: None
-        self._looked_at: datetime | None = None
+        self._up = up
+        self._looked_up: float | None = None
         self._held: dict[str, float] = {}
         self._no_room_until = 0.0
         self._claims_left = True
@@ -145,16 +153,27 @@ class Scheduler:
             self._claims_left = False
 
     async def _look(self) -> None:
-        """Take out what was due while nobody looked, unless the last look was just now."""
-        now = self._now()
-        if self._looked_at is not None and timedelta() <= now - self._looked_at < timedelta(seconds=LOOK_SECONDS):
+        """Note that somebody looks; take out what was due while nobody did, and is too late now.
+
+        A wall clock that jumps while this node looks makes nothing late.
+        """
+        up = self._up()
+        blind = None if self._looked_up is None else up - self._looked_up
+        if blind is not None and blind < LOOK_SECONDS:
             return
+        now = self._now()
+        if blind is not None and blind < self._grace.total_seconds():
+            await self._store.look(now)
+        else:
+            await self._miss(now)
+        self._looked_up = up
+
+    async def _miss(self, now: datetime) -> None:
         missed = 0
         while block := await self._store.miss(now, self._grace, MISSED_BLOCK):
             missed += block
             if block < MISSED_BLOCK:
                 break
-        self._looked_at = now
         if missed:
             _log.warning("future calls missed: they were due while no server ran", numbers=missed)
 

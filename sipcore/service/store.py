@@ -173,6 +173,10 @@ class ScheduleStore(Protocol):
         """Note why a claimed number is not dialled, ever."""
         ...
 
+    async def look(self, now: datetime) -> None:
+        """Note that a node looks for what is due."""
+        ...
+
     async def miss(self, now: datetime, grace: timedelta, limit: int) -> int:
         """Take out what was due while no node looked, and is later than `grace` now; return how many."""
         ...

@@ -218,16 +218,25 @@ def miss(connection: sa.Connection, looks: Sequence[Look]) -> int:
     Returns:
         How many numbers; with as many as the limit there are more.
     """
-    look = looks[-1]
+    wanted = looks[-1]
     looked_at = connection.execute(sa.select(schedule_watch.c.looked_at)).scalar()
     missed: list[Any] = []
-    if looked_at is not None and look.now - looked_at > look.grace:
-        missed = _take_out(connection, look)
-    if len(missed) < look.limit:
-        noted = connection.execute(sa.update(schedule_watch).values(looked_at=look.now)).rowcount
-        if not noted:
-            connection.execute(sa.insert(schedule_watch).values(id=1, looked_at=look.now))
+    if looked_at is not None and wanted.now - looked_at > wanted.grace:
+        missed = _take_out(connection, wanted)
+    if len(missed) < wanted.limit:
+        _note(connection, wanted.now)
     return len(missed)
+
+
+def look(connection: sa.Connection, times: Sequence[datetime]) -> None:
+    """Note that somebody looks for what is due."""
+    _note(connection, times[-1])
+
+
+def _note(connection: sa.Connection, now: datetime) -> None:
+    noted = connection.execute(sa.update(schedule_watch).values(looked_at=now)).rowcount
+    if not noted:
+        connection.execute(sa.insert(schedule_watch).values(id=1, looked_at=now))
 
 
 def _take_out(connection: sa.Connection, look: Look) -> list[Any]:

@@ -136,6 +136,14 @@ class SqlScheduleStore:
         await self._writer.write(schedule_dialling.refuse, Refusal(number_id, node, reason, now))
         self._events.on_stored()
 
+    async def look(self, now: datetime) -> None:
+        """Note that a node looks for what is due.
+
+        Raises:
+            StoreUnavailableError: it is not noted.
+        """
+        await self._writer.write(schedule_dialling.look, now)
+
     async def miss(self, now: datetime, grace: timedelta, limit: int) -> int:
         """Take out what was due while no node looked, and is later than `grace` now; note that one looks.
 

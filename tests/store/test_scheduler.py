@@ -12,7 +12,7 @@ from sipcore.domain.errors import NoLegCapacityError, StoreUnavailableError
 from sipcore.domain.schedule import NumberStatus, ScheduleState
 from sipcore.service import scheduler as scheduling
 from sipcore.service.numbers import PhoneNumberPlan
-from sipcore.service.scheduler import Scheduler
+from sipcore.service.scheduler import Scheduler, up_seconds
 from sipcore.service.schedules import ScheduleRequest, Schedules
 from sipcore.sip.fake import RINGS, refuses
 
@@ -42,9 +42,20 @@ class Site(NodeSite):
 
     async def __aenter__(self):
         await super().__aenter__()
-        self.scheduler = Scheduler(self.store.schedules, self.engine, self.store.nodes.id, self._grace, self.clock)
+        self.suspended = 0.0
+        self.scheduler = Scheduler(
+            self.store.schedules,
+            self.engine,
+            self.store.nodes.id,
+            self._grace,
+            self.clock,
+            lambda: up_seconds() + self.suspended,
+        )
         self.schedules = Schedules(self.store.schedules, self.scheduler, self.directory, PhoneNumberPlan(), self.clock)
         self.scheduler.start()
+        async with asyncio.timeout(10):
+            while self.scheduler._looked_up is None:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
         return self
 
     async def __aexit__(self, *raised):
@@ -250,6 +261,15 @@ async def test_clocks_that_jump_dial_nothing_twice_and_lose_nothing(database_url
         site.set_clock(hours=1)
         await site.until(third, NumberStatus.FAILED)
         assert len(site.dialled) == 3
+
+
+async def test_what_was_due_while_the_machine_was_suspended_is_missed(database_url):
+    async with Site(database_url) as site:
+        new = await site.later(60)
+        site.suspended = 3600.0
+        site.set_clock(hours=1)
+        await site.until(new, NumberStatus.MISSED)
+        assert site.dialled == []
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(4, NumberStatus.FAILED), (10, NumberStatus.MISSED)])
