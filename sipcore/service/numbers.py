@@ -16,8 +16,8 @@ _CACHED_NUMBERS = 8192
 _DIALLED = re.compile(r"\+?[0-9]+")
 _NO_DIGIT = re.compile(r"[^0-9]")
 _LONGEST_CALL_PREFIX = 4
-_NO_COUNTRY = "ZZ"
-"""As phonenumbers calls it."""
+_PARSED_NUMBERS = 64
+"""How many parsed numbers are kept: of one and the same it is asked first what it is, then where."""
 _RECOMMENDED_CALL_PREFIX = "00"
 """ITU-T E.164 recommends it to all countries."""
 
@@ -76,7 +76,7 @@ def place(number: str) -> Place:
     Args:
         number: `+` and digits.
     """
-    parsed = _parsed(number, _NO_COUNTRY)
+    parsed = _parsed_once(number, None)
     if parsed is None:
         return Place(None, ())
     country = phonenumbers.region_code_for_number(parsed) or phonenumbers.region_code_for_country_code(
@@ -112,6 +112,11 @@ def _national(number: str, country: str) -> str:
 
 
 def _parsed(text: str, country: str) -> PhoneNumber | None:
+    return _parsed_once(text, None if text.startswith("+") else country)
+
+
+@lru_cache(maxsize=_PARSED_NUMBERS)
+def _parsed_once(text: str, country: str | None) -> PhoneNumber | None:
     try:
         return phonenumbers.parse(text, country)
     except NumberParseException:
