@@ -118,7 +118,7 @@ def _without_null(schema: Document) -> Document:
 
 def _body(reference: Document | None, uploads: Iterable[str]) -> Document:
     content: Document = {} if reference is None else {"application/json": {"schema": reference}}
-    content |= {media: {"schema": {"type": "string"}} for media in uploads}
+    content |= {media: {} for media in uploads}
     return {"requestBody": {"required": True, "content": content}} if content else {}
 
 
