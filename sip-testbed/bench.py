@@ -16,9 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmark.measurements import MEASUREMENTS, Bench, Plan
+from benchmark.measurements import MEASUREMENTS
 from benchmark.peer import compile_peer
 from benchmark.report import Measurement, show
+from benchmark.workbench import Bench, Plan
 from testbed.process import TestbedError
 
 FULL = Plan()

@@ -15,9 +15,10 @@ from typing import Any
 import bench
 import pytest
 from benchmark.accounting import Meter, children
-from benchmark.measurements import MEASUREMENTS, Plan
+from benchmark.measurements import MEASUREMENTS
 from benchmark.peer import Peer, compile_peer
 from benchmark.report import from_histogram, single, spread
+from benchmark.workbench import Plan
 from testbed.process import free_port, wait_until
 
 LOUD, SILENT = b"\x80", b"\xff"

@@ -1,0 +1,95 @@
+"""Measurements of what is kept: records that are searched, future calls that wait, nodes that are killed."""
+
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from benchmark import future_calls
+from benchmark.accounting import Meter, pss_mb
+from benchmark.kills import kill_nodes
+from benchmark.records import filled_store, page_times, searches
+from benchmark.report import Measurement, single, spread
+from benchmark.server import ORGANISATION, Server
+from benchmark.workbench import LATENCY_HOLD_SECONDS, NS_PER_MS, Bench, counted, is_over, wait_for
+
+_SCHEDULED_AHEAD_SECONDS = 3.0
+_SPARE_WORKERS = 10
+_CLAIMED = 2000
+
+
+async def records(bench: Bench) -> AsyncIterator[Measurement]:
+    """Pages of 50 out of many records, for each search that somebody may want."""
+    plan = bench.plan
+    begun = time.perf_counter()
+    store = await filled_store(bench.new_folder(), plan.records)
+    filled_seconds = time.perf_counter() - begun
+    try:
+        meter, figures = Meter(), []
+        for search in searches(plan.records):
+            milliseconds = [taken async for taken in page_times(store, search, plan.page_reads)]
+            figures.append(spread(search.name, "ms", milliseconds, below=(20.0, 20.0)))
+        load = meter.read()
+    finally:
+        await store.close()
+    details = {"records": plan.records, "filled_seconds": round(filled_seconds, 1)}
+    yield Measurement("records", figures, load, details)
+
+
+async def _lateness(bench: Bench, kind: str) -> Measurement:
+    plan, folder, tomorrow = bench.plan, bench.new_folder(), datetime.now(UTC) + timedelta(days=1)
+    with future_calls.database(kind, folder) as url:
+        await future_calls.fill(url, ORGANISATION, plan.pending, tomorrow)
+        warm = plan.due // 2 + _SPARE_WORKERS
+        with (
+            Server(folder, database=url, warm_workers=warm) as server,
+            bench.peer(server, hold_seconds=LATENCY_HOLD_SECONDS) as peer,
+        ):
+            await wait_for(lambda: len(server.worker_pids()) >= warm)
+            await asyncio.sleep(plan.settle_seconds)
+            calls = [next(bench.calls) for _ in range(plan.due)]
+            before = pss_mb(server.pid)
+            due = datetime.now(UTC) + timedelta(seconds=_SCHEDULED_AHEAD_SECONDS)
+            for call in calls:
+                server.schedule(call, due)
+            meter = Meter(server.pid, peer.pid)
+            await wait_for(lambda: peer.counters()["invites"] >= 2 * len(calls))
+            await wait_for(lambda: is_over(peer.counters()))
+            load, legs = meter.read(), peer.messages()
+            grown = pss_mb(server.pid) - before
+            complaints = counted("the server's log", server.complaints())
+        claim_ms = await future_calls.claim_ms(url, tomorrow + timedelta(seconds=_CLAIMED))
+    sent = [legs[call, 1].of["invite"] for call in calls if (call, 1) in legs and legs[call, 1].has("invite")]
+    late = spread("due to first INVITE", "ms", [(each - due.timestamp() * 1e9) / NS_PER_MS for each in sent])
+    figures = [
+        replace(late, targets={"p99": 500.0}),
+        single(f"calls of {len(calls)} that did not begin", "", len(calls) - len(sent), below=0),
+        single("claiming a number", "ms", claim_ms, below=2.0),
+    ]
+    details = {"pending": plan.pending, "grown_mb": round(grown, 1)}
+    return Measurement(f"lateness, {plan.due} at once, {kind}", figures, load, details, complaints)
+
+
+async def lateness(bench: Bench) -> AsyncIterator[Measurement]:
+    """Future calls that are due at once: how late their INVITEs leave, and what it costs to claim them."""
+    for kind in bench.plan.databases:
+        yield await _lateness(bench, kind)
+
+
+async def kills(bench: Bench) -> AsyncIterator[Measurement]:
+    """Two nodes dial future calls, and one or the other is killed: nothing is lost, nothing dialled twice."""
+    meter = Meter()
+    found = await kill_nodes(bench.program, bench.new_folder(), bench.plan.kills)
+    figures = [
+        single("numbers that were never answered", "", found.lost, below=0),
+        single("calls at the peer beyond the attempts of their number", "", found.twice, below=0),
+        single("calls left up at the peer", "", found.left_up, below=0),
+        single("attempts that were interrupted", "", found.interrupted),
+    ]
+    details = {"kills": found.killed, "numbers": found.numbers, "attempts": found.attempts, "calls": found.dialled}
+    yield Measurement("kills", figures, meter.read(), details)
