@@ -175,7 +175,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         [
             Rule(RouteWithBody(_DIALUP, "/API/dialup"), DialupBodyHandler, dialup),
             Rule(Route(_DIALUP, "/API/dialup"), DialupHandler, dialup),
-            *(_rule(pattern, ways, authenticator) for pattern, ways in by_pattern(operations).items()),
+            *(_rule(pattern, ways, authenticator, idempotency) for pattern, ways in by_pattern(operations).items()),
             Rule(
                 Route(r"/api/v1/openapi\.json", "/api/v1/openapi.json"), DescriptionHandler, {"document": description}
             ),
@@ -206,9 +206,10 @@ def _counting(metrics: Metrics, *, access_log: bool) -> Callable[[RequestHandler
     return finished
 
 
-def _rule(pattern: str, ways: Mapping[str, Operation], authenticator: Authenticator) -> Rule:
+def _rule(pattern: str, ways: Mapping[str, Operation], authenticator: Authenticator, idempotency: Idempotency) -> Rule:
     """Make the route of all operations of one path: they have one handler, their own or the common one."""
     handler = next(iter(ways.values())).handler
     if handler is None:
-        handler = (OperationHandler, {"authenticator": authenticator, "operations": ways})
+        common = {"authenticator": authenticator, "operations": ways, "idempotency": idempotency}
+        handler = (OperationHandler, common)
     return Rule(Route(pattern, next(iter(ways.values())).path), handler[0], dict(handler[1]))

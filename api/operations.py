@@ -31,12 +31,14 @@ class Asked(Generic[QueryT, BodyT]):
         caller: who asks.
         path: the values of the path's places.
         query, body: what was sent; None where the operation takes none.
+        made: id that what is to be made was given already, or None.
     """
 
     caller: Caller
     path: Mapping[str, str]
     query: QueryT
     body: BodyT
+    made: str | None = None
 
     @property
     def organisation(self) -> str:
@@ -67,6 +69,7 @@ class Operation:
         status: of the answer when all is well.
         problems: statuses of its errors, beside those that every operation has.
         act: does it, for operations that take and give JSON.
+        again: reads what it has made by the `id` of a path; with it a request may name itself (`Idempotency-Key`).
         handler: does it for all others, with its arguments.
     """
 
@@ -85,6 +88,7 @@ class Operation:
     status: int = http.HTTPStatus.OK
     problems: frozenset[int] = frozenset()
     act: Act | None = None
+    again: Act | None = None
     handler: tuple[type[RequestHandler], Mapping[str, Any]] | None = field(default=None, repr=False)
 
     @property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from email.message import Message
 from typing import Any
 
@@ -11,10 +13,13 @@ from tornado.web import HTTPError
 
 from api.bodies import MAX_BYTES, TooLongError
 from api.handlers.resource import ResourceHandler
+from api.idempotency import HEADER, answer_of, give_again, header_key
 from api.models import Query
 from api.operations import Asked, Operation, read_body, read_query
 from sipcore.domain.errors import Click2CallError, ParameterError
+from sipcore.domain.idempotency import fingerprint
 from sipcore.service.authentication import Authenticator
+from sipcore.service.idempotency import Idempotency, Turn
 
 
 class ContentTypeError(ParameterError):
@@ -27,8 +32,11 @@ class ContentTypeError(ParameterError):
 class OperationHandler(ResourceHandler):
     """All operations of one path."""
 
-    def initialize(self, authenticator: Authenticator, operations: Mapping[str, Operation]) -> None:
+    def initialize(
+        self, authenticator: Authenticator, operations: Mapping[str, Operation], idempotency: Idempotency | None = None
+    ) -> None:
         """Take over what the routes give to every request."""
+        self._idempotency = idempotency
         self._authenticator = authenticator
         self._operations = operations
         self.allowed = tuple(operations)  # type: ignore[misc]
@@ -52,7 +60,30 @@ class OperationHandler(ResourceHandler):
             raise Click2CallError(f"{operation.name} is not done here")
         caller = await self.authenticate(operation.scope)
         asked = Asked(caller, path, self._query(operation), self._body(operation))
-        found = await operation.act(asked)
+        async with self._turn_of(operation, asked) as turn:
+            if turn is not None and turn.answer is not None:
+                give_again(self, turn.answer)
+                return
+            found = None
+            if turn is not None:
+                asked = replace(asked, made=turn.id)
+                if turn.resumed and operation.again is not None:
+                    found = await operation.again(replace(asked, path={"id": turn.id}))
+            if found is None:
+                found = await operation.act(asked)
+            if turn is not None:
+                turn.accepted()
+            self._tell(operation, found, turn)
+
+    def _turn_of(self, operation: Operation, asked: Asked[Any, Any]) -> AbstractAsyncContextManager[Turn | None]:
+        """Wait for the turn of a request that names itself; any other has no need of one."""
+        key = header_key(self.request.headers) if operation.again is not None else None
+        if key is None or self._idempotency is None:
+            return nullcontext()
+        meaning = {"operation": operation.name, "by": asked.caller.user, "body": asked.body.model_dump(mode="json")}
+        return self._idempotency.turn(asked.organisation, key, fingerprint(meaning), HEADER)
+
+    def _tell(self, operation: Operation, found: object, turn: Turn | None) -> None:
         if found is None and operation.answer is not None:
             self.refuse_unknown()
             return
@@ -64,7 +95,10 @@ class OperationHandler(ResourceHandler):
         if operation.status == http.HTTPStatus.CREATED:
             self.set_header("Location", f"{self.request.path}/{answer.id}")  # type: ignore[attr-defined]
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(answer.model_dump_json())
+        body = answer.model_dump_json()
+        if turn is not None:
+            turn.answered(answer_of(self, body.encode()))
+        self.finish(body)
 
     def _query(self, operation: Operation) -> Query | None:
         names = self.request.query_arguments

@@ -33,7 +33,7 @@ class BatchesResource:
                 name="dialBatch", method="POST", path="/api/v1/batches", tag="batches", scope=Scope.CALL,
                 summary="Ring many numbers; each that answers gets its own dial2",
                 body=NewBatch, answer=BatchReport, status=http.HTTPStatus.CREATED,
-                problems=frozenset({429, 503}), act=self.dial,
+                problems=frozenset({422, 429, 503}), act=self.dial, again=self.get,
             ),
             Operation(
                 name="listBatches", method="GET", path="/api/v1/batches", tag="batches", scope=Scope.READ,
@@ -62,6 +62,7 @@ class BatchesResource:
                 dial2=body.dial2,
                 set_cid=body.set_cid,
                 ring_seconds=body.ring_seconds,
+                id=asked.made,
             )
         )
         return _report_as_json(live.report())

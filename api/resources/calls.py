@@ -10,6 +10,7 @@ from typing import Final
 from api.handlers.records import record_as_json
 from api.models import CallPage, DigitsToSend, FurtherDestination, LegWishes, NewCall, PlacedCall, Record
 from api.operations import Asked, Operation
+from sipcore.domain.attempt_outcome import dial1_answered
 from sipcore.domain.call_options import CallOptions, LegOptions
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.causes import FAIL_REASONS, Disposition
@@ -62,7 +63,7 @@ class CallsResource:
                 name="placeCall", method="POST", path="/api/v1/calls", tag="calls", scope=Scope.CALL,
                 summary="Ring dial1, on its answer dial2, and join their audio",
                 body=NewCall, answer=PlacedCall, status=http.HTTPStatus.CREATED,
-                problems=frozenset({429, 503}), act=self.place,
+                problems=frozenset({422, 429, 503}), act=self.place, again=self.placed,
             ),
             Operation(
                 name="listCalls", method="GET", path="/api/v1/calls", tag="calls", scope=Scope.READ,
@@ -113,6 +114,7 @@ class CallsResource:
                 dial2=body.dial2,
                 set_cid=body.set_cid,
                 ring_seconds=body.ring_seconds,
+                id=asked.made,
                 options=CallOptions(
                     leg1=_leg(body.leg1),
                     leg2=_leg(body.leg2),
@@ -133,6 +135,16 @@ class CallsResource:
             first_stage = {"status": "Fail", "reason": FAIL_REASONS[Disposition.NO_ANSWER]}
         record = await self._record(asked.organisation, accepted.id)
         return None if record is None else {**record, "first_stage": first_stage}
+
+    async def placed(self, asked: Asked[None, NewCall]) -> object:
+        """Return a call that a node which died had placed, as far as is known."""
+        record = await self._store.get(asked.organisation, asked.path["id"])
+        if record is None:
+            return None
+        answered = dial1_answered(record)
+        reason = None if answered else FAIL_REASONS.get(record.disposition or Disposition.NO_ANSWER, "No answer")
+        first_stage = {"status": "ok" if answered else "Fail", "reason": reason}
+        return {**record_as_json(record), "first_stage": first_stage}
 
     async def list(self, asked: Asked[None, None]) -> object:
         """Return those in progress."""

@@ -32,7 +32,7 @@ class SchedulesResource:
                 name="makeSchedule", method="POST", path="/api/v1/schedules", tag="schedules", scope=Scope.CALL,
                 summary="Ring one or many numbers at a later time, and again until they answer",
                 body=NewSchedule, answer=ScheduleReport, status=http.HTTPStatus.CREATED,
-                problems=frozenset({503}), act=self.make,
+                problems=frozenset({422, 503}), act=self.make, again=self.get,
             ),
             Operation(
                 name="listSchedules", method="GET", path="/api/v1/schedules", tag="schedules", scope=Scope.READ,
@@ -70,6 +70,7 @@ class SchedulesResource:
                 retry_seconds=body.retry_seconds,
                 set_cid=body.set_cid,
                 ring_seconds=body.ring_seconds,
+                id=asked.made,
             ),
             IN_API,
         )

@@ -169,3 +169,65 @@ class TestAfterTheNodeThatCarriedItOutHasDied:
 
 async def cannot(*_):
     raise StoreUnavailableError("died")
+
+
+CALL = {"dial1": "101", "dial2": "+12025550123"}
+MANY = {"dial1": ["101", "102"], "dial2": "800"}
+
+
+class TestTheJsonApi:
+    async def post(self, site, resource, body, key="click-1"):
+        headers = {"Content-Type": "application/json", "Authorization": self.login, "Idempotency-Key": key}
+        return await site.fetch(f"/api/v1/{resource}", method="POST", headers=headers, body=json.dumps(body))
+
+    @pytest.fixture(autouse=True)
+    def records(self, site, monkeypatch, bearer_key):
+        """Have a record of each call that is placed."""
+        self.login = f"Bearer {bearer_key}"
+        dial = site.calls.dial
+
+        async def with_record(request):
+            accepted = await dial(request)
+            site.store.records.append(record_of(request.id or accepted.id))
+            return replace(accepted, id=request.id or accepted.id)
+
+        monkeypatch.setattr(site.calls, "dial", with_record)
+
+    @pytest.mark.parametrize(("resource", "body"), [("calls", CALL), ("batches", MANY)])
+    async def test_what_is_made_is_made_once(self, site, resource, body):
+        first, again = [await self.post(site, resource, body) for _ in range(2)]
+        assert first.code == 201
+        assert told(again) == told(first)
+        assert again.headers["Location"] == first.headers["Location"]
+        assert again.headers["Idempotency-Replayed"] == "true"
+        (claim,) = site.requests.claims.values()
+        assert json.loads(first.body)["id"] == claim.id
+
+    async def test_another_body_under_the_same_name_is_a_problem_that_names_the_header(self, site):
+        await self.post(site, "calls", CALL)
+        answer = await self.post(site, "calls", {**CALL, "dial2": "102"})
+        problem = json.loads(answer.body)
+        assert (answer.code, problem["error_id"], problem["parameter"]) == (
+            422,
+            "idempotency_key_reused",
+            "Idempotency-Key",
+        )
+        assert len(site.calls.dialled) == 1
+
+    async def test_a_call_that_a_dead_node_placed_is_told_from_its_record(self, site):
+        site.calls.error = StoreUnavailableError("died")
+        site.requests.drop_key, drop = cannot, site.requests.drop_key
+        await self.post(site, "calls", CALL)
+        site.requests.drop_key, site.calls.error = drop, None
+        site.calls.dialled.clear()
+        (claim,) = site.requests.claims.values()
+        over = replace(record_of(claim.id), ended_at=NOON, disposition=Disposition.INTERRUPTED, ended_by="restart")
+        site.store.records.append(over)
+        answer = json.loads((await self.post(site, "calls", CALL)).body)
+        assert (answer["id"], answer["first_stage"]) == (claim.id, {"status": "Fail", "reason": "Unreachable"})
+        assert site.calls.dialled == []
+
+
+def record_of(call_id):
+    legs = (LegRecord("uid-a", "101"), LegRecord("uid-b", "102", party="dial2"))
+    return CallRecord(call_id, "acme", "crm", "101", "102", None, NOON, legs)
