@@ -141,7 +141,7 @@ async def read_events(client, count, **asked):
 
 
 async def test_events_go_on_behind_the_last_one_when_the_connection_is_lost(site, client, monkeypatch):
-    monkeypatch.setattr("api.handlers.events.RECONNECT_MS", 1)
+    monkeypatch.setattr("api.handlers.events.RECONNECT_MS", 200)
     await site.events.put([step(), step()])
     await site.log_has(2)
     before = site.events.stored[0].public_id
@@ -150,6 +150,7 @@ async def test_events_go_on_behind_the_last_one_when_the_connection_is_lost(site
     # The next one is stored while nobody listens.
     site.streams.end()
     await site.events.put([step(kind=EventType.ENDED)])
+    await site.log_has(3)
     found = await asyncio.wait_for(reading, 5)
     assert [event.id for event in found] == [event.public_id for event in site.events.stored[1:]]
     assert (found[1].type, found[1].body["call"]) == ("ended", "c1")
