@@ -13,7 +13,7 @@ import pytest
 from sipcore.domain.commands import LegCommand, LegPlan, PlaceLeg
 from sipcore.domain.directory import SipHost
 from sipcore.domain.errors import NoLegCapacityError
-from sipcore.domain.events import Event, LegArrived, LegEnded, WorkerLost
+from sipcore.domain.events import Event, LegArrived, LegEnded, MessagesSeen, WorkerLost
 from sipcore.domain.slots import Slots
 from sipcore.service.port import SipPort
 from sipcore.sip.capacity import Capacity, CarrierT
@@ -96,6 +96,9 @@ class World:
 
     async def listen(self) -> None:
         async for event in self.port.events():
+            # Only real SIP has messages.
+            if isinstance(event, MessagesSeen):
+                continue
             async with self._news:
                 self.events.append(event)
                 self._news.notify_all()
