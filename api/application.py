@@ -22,7 +22,7 @@ from api.openapi import describe
 from api.openapi_3_0 import in_openapi_3_0
 from api.operations import Operation, by_pattern
 from api.resources.batches import BatchesResource
-from api.resources.calls import CallsResource, LiveRecord, LiveRecords
+from api.resources.calls import CallsResource, HangUpElsewhere, LiveRecord, LiveRecords
 from api.resources.campaigns import CampaignsResource
 from api.resources.described import described_operations
 from api.resources.do_not_call import DoNotCallResource
@@ -108,6 +108,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
     idempotency: Idempotency,
+    hang_up_elsewhere: HangUpElsewhere,
     metrics: Metrics,
     metrics_token: str | None = None,
     stopping: Callable[[], bool] = lambda: False,
@@ -134,6 +135,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         workers_ready: tells whether a worker can take a call now.
         trunk_states: tells how each trunk's registration stands.
         idempotency: carries requests that name themselves out once.
+        hang_up_elsewhere: has another node end a call of an organisation by its id.
         metrics: counts requests, and is shown.
         metrics_token: what those who read the metrics need; None: nothing.
         stopping: tells whether the server takes no new calls any more.
@@ -155,7 +157,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     }  # fmt: skip
     of_records = {"authenticator": authenticator, "store": store, "live_record": live_record}
     operations = [
-        *CallsResource(calls, control, store, live_record, live_records).operations(),
+        *CallsResource(calls, control, store, live_record, live_records, hang_up_elsewhere).operations(),
         *BatchesResource(batches).operations(),
         *SchedulesResource(schedules).operations(),
         *CampaignsResource(campaigns, authenticator).operations(),

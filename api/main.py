@@ -38,6 +38,7 @@ from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
+from sipcore.service.calls_elsewhere import CallsElsewhere
 from sipcore.service.campaign_dialler import CampaignDialler
 from sipcore.service.campaigns import Campaigns
 from sipcore.service.eventing import Eventing
@@ -219,7 +220,9 @@ class _Server:
         scheduler.start()
         dialler = CampaignDialler(store.campaigns, engine, self._directory, numbers, engine.queues, store.nodes)
         dialler.start()
-        application = self._application(engine, batches, schedules, store, recordings, streams, pool)
+        application = self._application(
+            engine, CallsElsewhere(nodes, engine), batches, schedules, store, recordings, streams, pool
+        )
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
 
@@ -258,9 +261,10 @@ class _Server:
         await nodes.start()
         return nodes
 
-    def _application(
+    def _application(  # noqa: PLR0913, PLR0917 - each is one thing that the API shows
         self,
         engine: CallEngine,
+        elsewhere: CallsElsewhere,
         batches: Batches,
         schedules: Schedules,
         store: SqlRecordStore,
@@ -287,6 +291,7 @@ class _Server:
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
             idempotency=Idempotency(store.idempotency),
+            hang_up_elsewhere=elsewhere.hang_up,
             metrics=self._metrics,
             metrics_token=None if token is None else token.get_secret_value(),
             stopping=self._stop.is_set,

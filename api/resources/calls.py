@@ -24,6 +24,7 @@ ANSWER_MARGIN_SECONDS: Final = 2.0
 """How much longer than destination 1 may ring an answer may be waited for."""
 
 LiveRecord = Callable[[str, str], CallRecord | None]
+HangUpElsewhere = Callable[[str, str], Awaitable[None]]
 LiveRecords = Callable[[str], Sequence[CallRecord]]
 """From an organisation's name to its calls in progress, newest first."""
 
@@ -40,6 +41,7 @@ class CallsResource:
         store: has those that are over.
         live_record: finds a call in progress by organisation and id or UniqueID.
         live_records: finds all of an organisation.
+        hang_up_elsewhere: has another node end a call of an organisation by its id.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class CallsResource:
         store: RecordStore,
         live_record: LiveRecord,
         live_records: LiveRecords,
+        hang_up_elsewhere: HangUpElsewhere,
     ) -> None:
         self._calls = calls
         self._control = control
         self._store = store
         self._live_record = live_record
         self._live_records = live_records
+        self._hang_up_elsewhere = hang_up_elsewhere
 
     def operations(self) -> list[Operation]:
         """Return what can be done."""
@@ -156,8 +160,12 @@ class CallsResource:
 
     async def hang_up(self, asked: Asked[None, None]) -> object:
         """End one, and tell how it stands."""
-        self._calls.hang_up(asked.organisation, asked.path["id"])
-        return await self._record(asked.organisation, asked.path["id"])
+        organisation, call_id = asked.organisation, asked.path["id"]
+        here = self._calls.hang_up(organisation, call_id)
+        record = await self._record(organisation, call_id)
+        if not here and record is not None and record["ended_at"] is None:
+            await self._hang_up_elsewhere(organisation, call_id)
+        return record
 
     async def send_digits(self, asked: Asked[None, DigitsToSend]) -> object:
         """Send digits, and tell how the call stands."""

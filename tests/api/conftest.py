@@ -272,12 +272,16 @@ class Site:
     streams: EventStreams
     control: ScriptedControl = field(default_factory=ScriptedControl)
     requests: MemoryRequests = field(default_factory=MemoryRequests)
+    hung_up_elsewhere: list[tuple[str, str]] = field(default_factory=list)
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
     stopping: bool = False
     pool: PoolState = POOL
     told_outside: StoppedEvents = field(default_factory=StoppedEvents)
     trunks: list[TrunkState] = field(default_factory=list)
+
+    async def hang_up_elsewhere(self, organisation: str, call_id: str) -> None:
+        self.hung_up_elsewhere.append((organisation, call_id))
 
     @property
     def url(self) -> str:
@@ -433,6 +437,7 @@ async def site(
             workers_ready=lambda: site.workers_ready,
             trunk_states=lambda: site.trunks,
             idempotency=Idempotency(requests),
+            hang_up_elsewhere=site.hang_up_elsewhere,
             metrics=metrics,
             metrics_token=metrics_token,
             stopping=lambda: site.stopping,

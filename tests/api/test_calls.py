@@ -122,3 +122,12 @@ async def test_a_query_that_is_not_known_is_refused(site):
 async def test_whatever_is_not_there_is_the_same_problem(site, path):
     answer = await site.fetch(f"/api/v1{path}")
     assert (answer.code, json.loads(answer.body)["error_id"]) == (404, "not_found")
+
+
+async def test_a_call_that_another_node_carries_is_hung_up_there(site, monkeypatch):
+    monkeypatch.setattr(site.calls, "hang_up", lambda *_: False)
+    going_on = replace(LIVE, id="elsewhere")
+    site.store.records.append(going_on)
+    assert (await ask(site, "/elsewhere", method="DELETE")).code == 200
+    assert (await ask(site, "/nowhere", method="DELETE")).code == 404
+    assert site.hung_up_elsewhere == [("acme", "elsewhere")]

@@ -12,6 +12,7 @@ from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.service import nodes
+from sipcore.service.calls_elsewhere import CallsElsewhere
 from sipcore.store.records import open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -138,3 +139,13 @@ async def test_a_node_on_a_file_is_alone(tmp_path):
         async with NodeSite(f"sqlite:///{tmp_path}/calls.db") as second:
             record = await second.store.get("acme", call.id)
             assert (record.disposition, record.ended_by) == (Disposition.INTERRUPTED, "restart")
+
+
+async def test_a_call_is_hung_up_by_the_node_that_carries_it_whichever_is_asked(postgresql_url):
+    async with NodeSite(postgresql_url) as one, NodeSite(postgresql_url) as other:
+        call, kept = await one.dial(), await one.dial()
+        CallsElsewhere(one.nodes, one.engine)
+        await CallsElsewhere(other.nodes, other.engine).hang_up("another", kept.id)
+        await CallsElsewhere(other.nodes, other.engine).hang_up("acme", call.id)
+        assert (await other.written(call.id)).ended_by == "request"
+        assert not kept.over.done()
