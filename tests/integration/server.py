@@ -154,7 +154,7 @@ class Server:
     ) -> Answer:
         try:
             with self.open(path, headers, data, method) as answer:
-                return Answer(answer.status, answer.read().decode(), dict(answer.headers))
+                return Answer(answer.status, answer.read().decode(errors="replace"), dict(answer.headers))
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, error.read().decode(), dict(error.headers))

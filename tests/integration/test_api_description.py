@@ -277,6 +277,24 @@ def test_a_missing_scope_is_the_same_403_from_all(
         assert problem["detail"] == f"these credentials lack the scope {scope}"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/calls", {"dial1": "101", "dial2": "102", "wait": True}),
+        ("/api/v1/batches", {"dial1": ["101"], "dial2": "800"}),
+        ("/api/v1/schedules", {"dial1": "101", "dial2": "102", "date": "209912240900"}),
+    ],
+)
+def test_what_is_asked_for_again_with_the_same_key_is_made_once(
+    server: Server, path: str, body: dict[str, object]
+) -> None:
+    headers = login("alice@acme") | {"Content-Type": "application/json", "Idempotency-Key": path}
+    first, again = (server.get(path, headers, json.dumps(body).encode()) for _ in range(2))
+    assert (first.status, first.body, first.headers["Location"]) == (201, again.body, again.headers["Location"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert first.headers["Location"] == f"{path}/{first.json()['id']}"
+
+
 def test_nothing_is_answered_that_the_description_does_not_tell(
     server: Server, operations: list[Operation], things: dict[str, dict[str, str]], tmp_path: Path
 ) -> None:
