@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 from testbed.postgresql import PostgresqlServer
 
 from sipcore.store.opening import migrate
@@ -12,6 +13,10 @@ from sipcore.store.schema import metadata
 
 TEMPLATE = "click2call_template"
 KEPT = "schema_compatibility"
+
+# How fast an example is says something about the machine's load, and nothing about the behaviour.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,7 @@ records_of_any_kind = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=records_of_any_kind, last=records_of_any_kind)
 async def test_any_record_is_read_back_as_it_was_accepted_and_as_it_was_completed(store, first, last):
     call_id = uuid.uuid4().hex

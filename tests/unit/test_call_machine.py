@@ -141,4 +141,4 @@ class CallUnderDisorder(Disorder):
 
 
 TestCallUnderDisorder = CallUnderDisorder.TestCase
-TestCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25)

@@ -314,7 +314,7 @@ class RecordedCallUnderDisorder(Disorder):
 
 
 TestRecordedCallUnderDisorder = RecordedCallUnderDisorder.TestCase
-TestRecordedCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestRecordedCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25)
 
 
 THREE = "leg-3"

@@ -96,7 +96,7 @@ async def play(workers, steps):
 
 
 @given(workers=st.integers(1, 12), steps=STEPS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_everybody_hears_all_others_once_whoever_comes_or_goes_and_whatever_dies(workers, steps):
     asyncio.run(play(workers, steps))
 

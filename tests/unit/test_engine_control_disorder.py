@@ -65,7 +65,7 @@ async def play(steps) -> None:
 
 
 @given(steps=STEPS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_who_talks_hears_all_others_once_whatever_is_changed_and_whatever_dies(steps) -> None:
     with structlog.testing.capture_logs() as logged:
         asyncio.run(play([("dial", False), *steps]))

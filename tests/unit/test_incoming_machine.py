@@ -76,4 +76,4 @@ class IncomingUnderDisorder(ContestUnderDisorder):
 
 
 TestIncomingUnderDisorder = IncomingUnderDisorder.TestCase
-TestIncomingUnderDisorder.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestIncomingUnderDisorder.settings = settings(max_examples=100, stateful_step_count=30)
