@@ -39,6 +39,8 @@ QUICK = Plan(
     page_reads=20,
     pending=10_000,
     due=30,
+    listed=10_000,
+    listed_pending=50_000,
     kills=3,
 )
 

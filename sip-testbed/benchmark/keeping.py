@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from benchmark import future_calls
+from benchmark import campaign_list, future_calls
 from benchmark.accounting import Meter, pss_mb
 from benchmark.kills import kill_nodes
 from benchmark.records import filled_store, page_times, searches
 from benchmark.report import Measurement, single, spread
 from benchmark.server import ORGANISATION, Server
 from benchmark.workbench import LATENCY_HOLD_SECONDS, NS_PER_MS, Bench, counted, is_over, wait_for
+from sipcore.store.opening import migrate
 
 _SCHEDULED_AHEAD_SECONDS = 3.0
 _SPARE_WORKERS = 10
@@ -79,6 +80,37 @@ async def lateness(bench: Bench) -> AsyncIterator[Measurement]:
     """Future calls that are due at once: how late their INVITEs leave, and what it costs to claim them."""
     for kind in bench.plan.databases:
         yield await _lateness(bench, kind)
+
+
+async def _campaign(bench: Bench, kind: str) -> Measurement:
+    plan, folder = bench.plan, bench.new_folder()
+    with future_calls.database(kind, folder) as url:
+        await migrate(url)
+        with Server(folder, database=url) as server:
+            server.pause_agent()
+            campaign = campaign_list.make(server)
+            await asyncio.sleep(plan.settle_seconds)
+            before, meter, begun = pss_mb(server.pid), Meter(server.pid), time.perf_counter()
+            accepted = await campaign_list.send(server, campaign, plan.listed)
+            seconds, load = time.perf_counter() - begun, meter.read()
+            await campaign_list.fill(url, campaign, plan.listed, plan.listed_pending)
+            server.post(f"campaigns/{campaign}/start", b"")
+            await asyncio.sleep(plan.settle_seconds)
+            grown = pss_mb(server.pid) - before
+            complaints = counted("the server's log", server.complaints())
+    figures = [
+        single(f"{plan.listed} numbers in one file", "s", seconds, below=10.0),
+        single("lines that were not accepted", "", plan.listed - accepted, below=0),
+        single(f"memory with {plan.listed_pending} pending", "MB", grown, below=30.0),
+    ]
+    details = {"lines_a_second": round(plan.listed / seconds)}
+    return Measurement(f"campaign, {kind}", figures, load, details, complaints)
+
+
+async def campaign(bench: Bench) -> AsyncIterator[Measurement]:
+    """A campaign's file: how soon it is accepted, and what numbers that wait cost the server in memory."""
+    for kind in bench.plan.databases:
+        yield await _campaign(bench, kind)
 
 
 async def kills(bench: Bench) -> AsyncIterator[Measurement]:

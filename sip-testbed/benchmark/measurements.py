@@ -256,6 +256,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], AsyncIterator[Measurement]]] = {
     "events": events,
     "records": keeping.records,
     "lateness": keeping.lateness,
+    "campaign": keeping.campaign,
     "kills": keeping.kills,
 }
 

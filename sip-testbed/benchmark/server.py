@@ -11,9 +11,10 @@ import re
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from testbed.process import Child, free_port, wait_until
 
@@ -169,19 +170,34 @@ class Server:
 
     def pause_agent(self) -> None:
         """Let nobody serve those who wait in `QUEUE`."""
-        self._post(f"queues/{QUEUE}/agents/{_AGENT}/pause", b"")
+        self.post(f"queues/{QUEUE}/agents/{_AGENT}/pause", b"")
 
     def schedule(self, call: int, due: datetime) -> None:
         """Have a call made at a time."""
         wanted = {"dial1": number_of(call, 1), "dial2": number_of(call, 2), "date": due.isoformat()}
-        self._post("schedules", json.dumps(wanted).encode())
+        self.post("schedules", json.dumps(wanted).encode())
 
-    def _post(self, path: str, body: bytes) -> None:
+    def post(
+        self,
+        path: str,
+        body: bytes | Iterable[bytes],
+        *,
+        media: str = "application/json",
+        seconds: float = _READY_SECONDS,
+    ) -> Any:
+        """Send a request that has to be granted, and return its answer.
+
+        Args:
+            path: below `/api/v1`.
+            body: whole, or piece by piece.
+            media: its type.
+            seconds: how long the answer is waited for.
+        """
         credentials = base64.b64encode(b"bench@bench:bench").decode()
-        headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Basic {credentials}", "Content-Type": media}
         request = urllib.request.Request(f"http://{self.address}:{self.port}/api/v1/{path}", body, headers)
-        with urllib.request.urlopen(request, timeout=_READY_SECONDS):
-            pass
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            return json.load(answer)
 
     def worker_pids(self) -> set[int]:
         """Return the process ids of its workers, which are the children of its fork server."""

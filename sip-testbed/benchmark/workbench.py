@@ -47,7 +47,8 @@ class Plan:
         event_rate, event_seconds, event_clients: events a second, for how long, to how many clients.
         records, page_reads: over how many records pages are read, and how often for each search.
         pending, due: future calls that wait, and how many more are due at once.
-        databases: in which of them.
+        listed, listed_pending: numbers in one campaign's file, and numbers that wait in all.
+        databases: in which of them, future calls and campaigns.
         kills: how often one of two nodes is killed.
     """
 
@@ -73,6 +74,8 @@ class Plan:
     page_reads: int = 100
     pending: int = 100_000
     due: int = 100
+    listed: int = 100_000
+    listed_pending: int = 1_000_000
     databases: tuple[str, ...] = ("sqlite", "postgresql")
     kills: int = 50
 

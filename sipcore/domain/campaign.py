@@ -272,7 +272,7 @@ class CampaignNumber:
     """One number of a campaign.
 
     Attributes:
-        position: in the campaign, from 1.
+        position: its place in the campaign; some may be missing.
         number, reference: as in `ListedNumber`.
         state: how it stands.
         next_at: when it is dialled next at the earliest; None unless it waits.

@@ -41,6 +41,12 @@ _COUNT = (
     .where(campaign_counts.c.campaign_id == sa.bindparam("of"), campaign_counts.c.state == sa.bindparam("in_state"))
     .values(count=campaign_counts.c.count + sa.bindparam("more"))
 )
+_TOTAL = sa.select(campaign_counts.c.count.label("count_")).where(campaign_counts.c.campaign_id == sa.bindparam("of"))
+_LISTED = "is in the campaign already"
+_ADD_NUMBERS: Mapping[str, Any] = {
+    "sqlite": sqlite.insert(campaign_numbers).on_conflict_do_nothing().returning(_N.number),
+    "postgresql": postgresql.insert(campaign_numbers).on_conflict_do_nothing().returning(_N.number),
+}
 _ADD_BARRED: Mapping[str, Any] = {
     "sqlite": sqlite.insert(do_not_call).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(do_not_call).on_conflict_do_nothing(),
@@ -121,48 +127,58 @@ def add(connection: sa.Connection, blocks: Sequence[Block]) -> tuple[int, tuple[
     header = lock(connection, [block.campaign])[block.campaign]
     if header.state not in OPEN:
         raise CampaignStateError(f"a campaign that is {header.state} takes no numbers")
-    numbers = [each.number for each in block.numbers]
-    listed = sa.select(_N.number).where(_N.campaign_id == block.campaign, _N.number.in_(numbers))
-    seen = set(connection.execute(listed).scalars())
-    barred_ones = barred(connection, block.organisation, numbers)
-    rows: list[dict[str, Any]] = []
+    room = MAX_NUMBERS - sum(row.count_ for row in connection.execute(_TOTAL, {"of": block.campaign}))
+    barred_ones = barred(connection, block.organisation, [each.number for each in block.numbers])
+    wanted: dict[str, ListedNumber] = {}
     refused = [*block.refused]
     for each in block.numbers:
         reason = None
         if each.number in barred_ones:
             reason = "is on the do-not-call list"
-        elif each.number in seen:
-            reason = "is in the campaign already"
-        elif header.numbers + len(rows) >= MAX_NUMBERS:
+        elif each.number in wanted:
+            reason = _LISTED
+        elif len(wanted) >= room:
             reason = f"the campaign has {MAX_NUMBERS} numbers, which is the most"
-        seen.add(each.number)
-        if reason is not None:
+        if reason is None:
+            wanted[each.number] = each
+        else:
             refused.append(RefusedLine(each.line, each.number, reason))
-            continue
-        rows.append(
-            {
-                "campaign_id": block.campaign,
-                "position": header.numbers + len(rows) + 1,
-                "number": each.number,
-                "reference": each.reference,
-                "state": CampaignNumberState.WAITING,
-                "next_at": each.next_at,
-                "attempts": 0,
-            }
-        )
+    added = _insert(connection, block.campaign, [*wanted.values()], header.numbers)
+    refused += [RefusedLine(each.line, each.number, _LISTED) for each in wanted.values() if each.number not in added]
     refused.sort(key=lambda each: each.line)
-    if rows:
-        connection.execute(sa.insert(campaign_numbers), rows)
-        count(connection, block.campaign, {CampaignNumberState.WAITING: len(rows)})
     if refused:
         told = [
             {"campaign_id": block.campaign, "position": position, **asdict(each)}
             for position, each in enumerate(refused, start=header.refused + 1)
         ]
         connection.execute(sa.insert(campaign_refusals), told)
-    totals = {"numbers": header.numbers + len(rows), "refused": header.refused + len(refused)}
+    totals = {"numbers": header.numbers + len(wanted), "refused": header.refused + len(refused)}
     connection.execute(sa.update(campaigns).where(_C.id == block.campaign).values(totals))
-    return len(rows), tuple(refused)
+    return len(added), tuple(refused)
+
+
+def _insert(connection: sa.Connection, campaign_id: str, numbers: Sequence[ListedNumber], behind: int) -> set[str]:
+    """Insert numbers behind a position, but for those that the campaign has; return those that were inserted.
+
+    The unique index says which it has: for a question PostgreSQL would choose another index until it knows the table.
+    """
+    rows = [
+        {
+            "campaign_id": campaign_id,
+            "position": position,
+            "number": each.number,
+            "reference": each.reference,
+            "state": CampaignNumberState.WAITING,
+            "next_at": each.next_at,
+            "attempts": 0,
+        }
+        for position, each in enumerate(numbers, start=behind + 1)
+    ]
+    if not rows:
+        return set()
+    added = set(connection.execute(_ADD_NUMBERS[connection.dialect.name], rows).scalars())
+    count(connection, campaign_id, {CampaignNumberState.WAITING: len(added)})
+    return added
 
 
 def act(connection: sa.Connection, acts: Sequence[Act]) -> None:

@@ -45,6 +45,8 @@ TINY = Plan(
     event_clients=3,
     pending=100,
     due=2,
+    listed=200,
+    listed_pending=400,
     databases=("sqlite",),
 )
 

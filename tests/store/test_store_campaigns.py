@@ -146,7 +146,7 @@ async def test_numbers_are_kept_once_and_what_is_refused_is_kept_with_its_line(s
     assert [(each.position, each.number, each.reference) for each in await site.numbers(new)] == [
         (1, number(1), "c-1"),
         (2, number(2), "c-2"),
-        (3, number(4), "c-2"),
+        (4, number(4), "c-2"),
     ]
     assert await site.campaigns.refusals(new.id, 0, 2) == ((1, barred), (2, twice))
     assert await site.campaigns.refusals(new.id, 2, 9) == ((3, bad), (4, again))
