@@ -125,18 +125,19 @@ class Scheduler:
     async def _turn(self) -> float:
         """Dial everything that is due now; return for how many seconds nothing is to be done."""
         await self._give_back()
-        await self._look()
         while not self._stopping:
+            # Read before the look: what is due by it was looked for, though the machine be suspended in between.
+            now = self._now()
+            await self._look(now)
             monotonic = time.monotonic()
             if monotonic < self._no_room_until:
                 return self._no_room_until - monotonic
             self._held = {name: until for name, until in self._held.items() if until > monotonic}
             due_at = await self._store.next_due(self._held)
-            now = self._now()
             if due_at is None or due_at > now:
                 waits = [POLL_SECONDS, *(until - monotonic for until in self._held.values())]
                 if due_at is not None:
-                    waits.append((due_at - now).total_seconds())
+                    waits.append((due_at - self._now()).total_seconds())
                 return max(min(waits), 0.0)
             # Should the answer be lost, the claim may have been made.
             self._claims_left = True
@@ -152,7 +153,7 @@ class Scheduler:
             await self._store.release(self._node)
             self._claims_left = False
 
-    async def _look(self) -> None:
+    async def _look(self, now: datetime) -> None:
         """Note that somebody looks; take out what was due while nobody did, and is too late now.
 
         A wall clock that jumps while this node looks makes nothing late.
@@ -161,7 +162,6 @@ class Scheduler:
         blind = None if self._looked_up is None else up - self._looked_up
         if blind is not None and blind < LOOK_SECONDS:
             return
-        now = self._now()
         if blind is not None and blind < self._grace.total_seconds():
             await self._store.look(now)
         else:
