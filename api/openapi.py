@@ -23,6 +23,12 @@ _RANGE: Final = {
     "schema": {"type": "string", "examples": ["bytes=0-65535"]},
     "description": "one range of bytes (RFC 9110 section 14); what is none is passed over",
 }
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "pattern": "^[ -~]{1,128}$"},
+    "description": "names the request: sent again within 24 hours, it is answered as the first time",
+}
 
 
 def describe(operations: Sequence[Operation]) -> Document:
@@ -47,7 +53,7 @@ def describe(operations: Sequence[Operation]) -> Document:
             "operationId": operation.name,
             "summary": operation.summary,
             "tags": [operation.tag],
-            "parameters": [*_places(operation), *_query(query), *([_RANGE] if operation.in_parts else [])],
+            "parameters": [*_places(operation), *_query(query), *_headers(operation)],
             **_body(body, operation.uploads),
             "responses": _responses(operation, answer),
             "security": [] if operation.scope is None else [{"basic": []}, {"bearer": [operation.scope]}],
@@ -81,6 +87,8 @@ def statuses(operation: Operation) -> Iterable[int]:
     usual.add(http.HTTPStatus.BAD_REQUEST)
     if operation.places:
         usual.add(http.HTTPStatus.NOT_FOUND)
+    if operation.again is not None:
+        usual.add(http.HTTPStatus.UNPROCESSABLE_ENTITY)
     if operation.body is not None or operation.uploads:
         usual |= {http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE, http.HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
     return sorted(usual | operation.problems)
@@ -93,6 +101,10 @@ def _resolved(reference: Document, schemas: Document) -> Document:
 
 def _places(operation: Operation) -> list[Document]:
     return [{"name": name, "in": "path", "required": True, "schema": _PLACE} for name in operation.places]
+
+
+def _headers(operation: Operation) -> list[Document]:
+    return [*([_RANGE] if operation.in_parts else []), *([_IDEMPOTENCY_KEY] if operation.again is not None else [])]
 
 
 def _query(schema: Document | None) -> list[Document]:
