@@ -69,14 +69,13 @@ class Bed:
         return [attempt["outcome"] for attempt in self.number(schedule_id)["attempts"]]
 
     def wait(self, schedule_id: str, status: str, attempts: int = 1) -> dict[str, Any]:
-        """Wait until a number has a status and so many attempts are over."""
-        wait_until(
-            lambda: self.number(schedule_id)["status"] == status and len(self.outcomes(schedule_id)) >= attempts,
-            25.0,
-            lambda: json.dumps(self.number(schedule_id)),
-            interval=0.05,
-        )
-        return self.number(schedule_id)
+        """Wait until a number has a status and so many attempts, both seen by one look."""
+
+        def seen() -> dict[str, Any] | None:
+            number = self.number(schedule_id)
+            return number if number["status"] == status and len(number["attempts"]) >= attempts else None
+
+        return wait_until(seen, 25.0, lambda: json.dumps(self.number(schedule_id)), interval=0.05)
 
 
 @pytest.fixture
