@@ -32,6 +32,7 @@ class Asked(Generic[QueryT, BodyT]):
         path: the values of the path's places.
         query, body: what was sent; None where the operation takes none.
         made: id that what is to be made was given already, or None.
+        accepted: to be called once that is made: whatever fails after it, the request is never carried out again.
     """
 
     caller: Caller
@@ -39,6 +40,7 @@ class Asked(Generic[QueryT, BodyT]):
     query: QueryT
     body: BodyT
     made: str | None = None
+    accepted: Callable[[], None] = lambda: None
 
     @property
     def organisation(self) -> str:

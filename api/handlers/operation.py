@@ -66,7 +66,7 @@ class OperationHandler(ResourceHandler):
                 return
             found = None
             if turn is not None:
-                asked = replace(asked, made=turn.id)
+                asked = replace(asked, made=turn.id, accepted=turn.accepted)
                 if turn.resumed and operation.again is not None:
                     found = await operation.again(replace(asked, path={"id": turn.id}))
             if found is None:

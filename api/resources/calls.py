@@ -128,6 +128,7 @@ class CallsResource:
                 ),
             )
         )
+        asked.accepted()
         if body.wait:
             # asyncio.wait leaves the future alone when the time is over: the call goes on.
             await asyncio.wait({accepted.first_stage}, timeout=body.ring_seconds + ANSWER_MARGIN_SECONDS)

@@ -74,6 +74,7 @@ class SchedulesResource:
             ),
             IN_API,
         )
+        asked.accepted()
         return _shown(await self._schedules.get(asked.organisation, made.id))
 
     async def list(self, asked: Asked[PageQuery, None]) -> object:

@@ -214,6 +214,13 @@ class TestTheJsonApi:
         )
         assert len(site.calls.dialled) == 1
 
+    async def test_a_call_whose_record_could_not_be_read_is_not_placed_again(self, site, monkeypatch):
+        with monkeypatch.context() as database:
+            database.setattr(site.store, "get", cannot)
+            assert (await self.post(site, "calls", CALL)).code == 503
+        assert (await self.post(site, "calls", CALL)).code == 201
+        assert len(site.calls.dialled) == 1
+
     async def test_a_call_that_a_dead_node_placed_is_told_from_its_record(self, site):
         site.calls.error = StoreUnavailableError("died")
         site.requests.drop_key, drop = cannot, site.requests.drop_key
