@@ -170,8 +170,9 @@ static int take_commands(void)
             printf("{}\n");
         }
     }
-    fflush(stdout);
+    /* The log first: whoever has read the answer reads the log next. */
     fflush(event_log);
+    fflush(stdout);
     return 1;
 }
 

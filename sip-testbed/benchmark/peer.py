@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -124,16 +125,19 @@ class Peer:
         """Return the times of the messages of each leg, by call and leg (1 or 2)."""
         self.counters()  # it writes its log out before it answers
         found: dict[tuple[int, int], LegTimes] = {}
-        for line in self._messages.read_text().splitlines():
-            at, event, leg, call = line.split()
-            found.setdefault((int(call), int(leg)), LegTimes({})).of.setdefault(event, int(at))
+        for at, event, leg, call in self._log():
+            found.setdefault((call, leg), LegTimes({})).of.setdefault(event, at)
         return found
 
     def dialled(self) -> list[tuple[int, int]]:
         """Return call and leg of every INVITE that began a dialog or was refused, as often as it came."""
         self.counters()  # it writes its log out before it answers
-        lines = (line.split() for line in self._messages.read_text().splitlines())
-        return [(int(call), int(leg)) for _, event, leg, call in lines if event in {"invite", "refused"}]
+        return [(call, leg) for _, event, leg, call in self._log() if event in {"invite", "refused"}]
+
+    def _log(self) -> Iterator[tuple[int, str, int, int]]:
+        for line in self._messages.read_text().splitlines():
+            at, event, leg, call = line.split()
+            yield int(at), event, int(leg), int(call)
 
     def _ask(self, command: str) -> dict[str, Any]:
         pipes = self._child.process

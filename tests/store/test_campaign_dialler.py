@@ -270,10 +270,10 @@ async def test_a_database_that_fails_once_costs_no_number(database_url, monkeypa
     async with Site(database_url, dict.fromkeys(numbers(2), RINGS)) as site:
         accept, failures = site.store.accept, [StoreUnavailableError("gone"), StoreUnavailableError("gone")]
 
-        async def fail_twice(record):
+        async def fail_twice(*given):
             if failures:
                 raise failures.pop()
-            await accept(record)
+            await accept(*given)
 
         give_back = site.store.campaigns.give_back
 
