@@ -2,7 +2,7 @@
 """`make bench`: how fast the server is, measured from outside, with the machine's load beside each figure.
 
 Everything runs on loopback addresses and in a temporary directory, and ends with this program. A full run takes about
-seven minutes. What each figure means: docs/bench.md.
+a quarter of an hour. What each figure means: docs/bench.md.
 """
 
 # SPDX-License-Identifier: GPL-2.0-or-later
