@@ -30,6 +30,8 @@ KEPT = 2_000
 """Most events of an organisation that are kept in memory."""
 GATHER_SECONDS = 0.04
 """After events were passed on, those of this time are passed on together: one write a reader instead of many."""
+STEP_ASIDE_SECONDS = 0.01
+"""What was stored is read so much later: it tells of a call whose next leg is about to be placed in this process."""
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 """How often it is looked for what other nodes have stored, should nobody have told."""
@@ -159,6 +161,7 @@ class EventLog:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look_after):
                     await self._stored.wait()
+            await asyncio.sleep(STEP_ASIDE_SECONDS)
             self._stored.clear()
             try:
                 page = await self._store.after(self._last, None, PAGE)

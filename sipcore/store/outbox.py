@@ -34,6 +34,19 @@ class Expired(NamedTuple):
     limit: int
 
 
+def _after(*, of_all: bool) -> sa.Select[Any]:
+    page = sa.select(events.c.id, events.c.organisation, events.c.type, events.c.body)
+    page = page.where(events.c.id > sa.bindparam("after", type_=events.c.id.type))
+    if not of_all:
+        page = page.where(events.c.organisation == sa.bindparam("organisation"))
+    return page.order_by(events.c.id).limit(sa.bindparam("most", type_=sa.Integer))
+
+
+# Each call's steps are read so, in the process that places the next leg: to make the statement anew takes as long as to
+# run it.
+_AFTER = {of_all: _after(of_all=of_all) for of_all in (False, True)}
+
+
 def put(connection: sa.Connection, told: Iterable[PublicEvent]) -> None:
     """Have events inserted in their order at the end of the transaction (`transaction`)."""
     _gathered(connection).extend(told)
@@ -95,10 +108,7 @@ def purge(connection: sa.Connection, expired: Sequence[Expired]) -> int:
 
 def events_after(event_id: int, organisation: str | None, limit: int) -> sa.Select[Any]:
     """Select what was stored after an event, oldest first; of one organisation, or of all."""
-    page = sa.select(events.c.id, events.c.organisation, events.c.type, events.c.body).where(events.c.id > event_id)
-    if organisation is not None:
-        page = page.where(events.c.organisation == organisation)
-    return page.order_by(events.c.id).limit(limit)
+    return _AFTER[organisation is None].params(after=event_id, organisation=organisation, most=limit)
 
 
 def newest_id() -> sa.Select[Any]:
