@@ -17,7 +17,7 @@ def log_request(handler: RequestHandler) -> None:
     Health checks and looks at the metrics that went well are logged at debug level: they come every few seconds.
     """
     request = handler.request
-    status = handler.get_status()
+    status = int(handler.get_status())
     facts: dict[str, object] = {
         "method": request.method,
         "path": request.path[:_LONGEST_PATH],

@@ -23,6 +23,9 @@ from sipcore.service.store import RecordStore
 ANSWER_MARGIN_SECONDS: Final = 2.0
 """How much longer than destination 1 may ring an answer may be waited for."""
 
+_RECORDING_ACTIONS = (RecordingAction.PAUSE, RecordingAction.RESUME, RecordingAction.STOP)
+"""Each says what is to be; what turns with every key press is for keys."""
+
 LiveRecord = Callable[[str, str], CallRecord | None]
 HangUpElsewhere = Callable[[str, str], Awaitable[None]]
 LiveRecords = Callable[[str], Sequence[CallRecord]]
@@ -103,7 +106,7 @@ class CallsResource:
                     tag="calls", scope=Scope.CALL, summary=f"{action.capitalize()} the recording of a call in progress",
                     answer=Record, problems=frozenset({409}), act=self._changes_recording(action),
                 )
-                for action in RecordingAction
+                for action in _RECORDING_ACTIONS
             ),
         ]  # fmt: skip
 
