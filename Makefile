@@ -28,7 +28,7 @@ $(VENV)/.test-installed: $(VENV)/.installed
 	@touch $@
 
 test: $(VENV)/.test-installed debian-packages lint ## Run all checks and all tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/.test-installed
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
