@@ -14,7 +14,6 @@ from sipcore.domain.batch import DEFAULT_CALLS_PER_SECOND, Pace
 from sipcore.domain.batch_record import BatchPage, BatchRecord, BatchReport, report_of
 from sipcore.domain.dialplan import Destination, NumberPlan, QueueDestination
 from sipcore.domain.errors import (
-    AuthenticationError,
     LimitReachedError,
     ShuttingDownError,
     StoreInDoubtError,
@@ -91,9 +90,7 @@ class Batches:
         """
         if self._stopping:
             raise ShuttingDownError("the server is being stopped")
-        organisation = self._directory.current.organisations.get(request.organisation)
-        if organisation is None:
-            raise AuthenticationError("the organisation is gone from the settings")
+        organisation = self._directory.organisation(request.organisation)
         if sum(live.organisation == organisation.name for live in self._live.values()) >= MAX_RUNNING:
             raise LimitReachedError("running batches", _RUNNING_RETRY_SECONDS)
         numbers, second = await checked(request.dial1, partial(self._call_of, request), organisation, self._numbers)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sipcore.domain.call import Call
 from sipcore.domain.call_options import check_digits
 from sipcore.domain.commands import Command
-from sipcore.domain.errors import AuthenticationError, CallStateError, NoLegCapacityError
+from sipcore.domain.errors import CallStateError, NoLegCapacityError
 from sipcore.domain.record import CallRecord
 from sipcore.domain.role import Role
 from sipcore.service.admission import Admission, FurtherParty
@@ -71,11 +71,8 @@ class LiveCallControl:
         return live.record()
 
     def _further(self, live: LiveCall, wanted: FurtherLeg, *, phones_only: bool = False) -> FurtherParty:
-        terms, directory = live.call.terms, self._directory.current
-        organisation = directory.organisations.get(terms.organisation)
-        if organisation is None:
-            raise AuthenticationError("the organisation is gone from the settings")
-        return self._admission.further(terms, wanted, organisation, directory, phones_only=phones_only)
+        terms, organisation = live.call.terms, self._directory.organisation(live.call.terms.organisation)
+        return self._admission.further(terms, wanted, organisation, self._directory.current, phones_only=phones_only)
 
     async def _make_room(self, live: LiveCall, further: FurtherParty, *, staying: bool) -> None:
         """Reserve slots before anybody is let go: for lack of them nothing is to change."""

@@ -20,7 +20,6 @@ from sipcore.domain.commands import (
 )
 from sipcore.domain.dialplan import NumberPlan
 from sipcore.domain.errors import (
-    AuthenticationError,
     InvalidTransitionError,
     LimitReachedError,
     NoLegCapacityError,
@@ -141,11 +140,8 @@ class CallEngine:
         """Accept a call and start ringing destination 1 (see `Calls.dial`)."""
         if self._stopping:
             raise ShuttingDownError("the server is being stopped")
-        directory = self._directory.current
-        organisation = directory.organisations.get(request.organisation)
-        if organisation is None:
-            raise AuthenticationError("the organisation is gone from the settings")
-        call = self._admission.outgoing(request, organisation, directory)
+        organisation = self._directory.organisation(request.organisation)
+        call = self._admission.outgoing(request, organisation, self._directory.current)
         count_out = self._limits.admit(organisation, time.monotonic())
         try:
             third = request.options.room_for_third

@@ -9,7 +9,8 @@ from typing import Protocol
 from sipcore.domain.attempt import Attempt
 from sipcore.domain.call_options import CallOptions, LegOptions
 from sipcore.domain.call_recording import RecordingAction
-from sipcore.domain.directory import Directory
+from sipcore.domain.directory import Directory, Organisation
+from sipcore.domain.errors import AuthenticationError
 from sipcore.domain.record import CallRecord
 from sipcore.domain.role import Role
 
@@ -158,3 +159,14 @@ class LiveDirectory:
 
     def __init__(self, directory: Directory) -> None:
         self.current = directory
+
+    def organisation(self, name: str) -> Organisation:
+        """Return an organisation whose credentials were right.
+
+        Raises:
+            AuthenticationError: a reload has removed it since.
+        """
+        organisation = self.current.organisations.get(name)
+        if organisation is None:
+            raise AuthenticationError("the organisation is gone from the settings")
+        return organisation

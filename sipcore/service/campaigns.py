@@ -22,7 +22,7 @@ from sipcore.domain.campaign import (
 )
 from sipcore.domain.dialplan import NumberPlan, resolve
 from sipcore.domain.directory import Organisation
-from sipcore.domain.errors import AuthenticationError, CampaignStateError, ParameterError
+from sipcore.domain.errors import CampaignStateError, ParameterError
 from sipcore.domain.identity import callers
 from sipcore.domain.number_file import ListFormat
 from sipcore.service.calls import LiveDirectory
@@ -67,7 +67,7 @@ class Campaigns:
             ParameterError: something of its terms is wrong; the error names the member.
             NotAllowedError: the caller identity is not allowed to the organisation.
         """
-        self._check(terms, self._organisation(organisation))
+        self._check(terms, self._directory.organisation(organisation))
         counts = {str(state): 0 for state in CampaignNumberState}
         campaign = Campaign(uuid.uuid4().hex, organisation, user, self._now(), terms, counts=counts)
         await self._store.create(campaign)
@@ -109,7 +109,7 @@ class Campaigns:
             return None
         if campaign.state not in OPEN:
             raise CampaignStateError(f"a campaign that is {campaign.state} takes no numbers")
-        mine = self._organisation(organisation)
+        mine = self._directory.organisation(organisation)
         return CampaignUpload(campaign, mine, self._numbers, self._store, file_format, self._now())
 
     async def numbers(
@@ -141,7 +141,7 @@ class Campaigns:
         Raises:
             ParameterError: one is no telephone number; none was added.
         """
-        mine = self._organisation(organisation)
+        mine = self._directory.organisation(organisation)
         barred = [barrable(number, mine, self._numbers) for number in numbers]
         await self._store.bar(organisation, barred, user, self._now())
         return barred
@@ -152,7 +152,9 @@ class Campaigns:
         Raises:
             ParameterError: it is no telephone number.
         """
-        return await self._store.allow(organisation, barrable(number, self._organisation(organisation), self._numbers))
+        return await self._store.allow(
+            organisation, barrable(number, self._directory.organisation(organisation), self._numbers)
+        )
 
     async def barred(self, organisation: str, after: str, limit: int) -> tuple[BarredNumber, ...]:
         """Read numbers of that list behind one, in their order."""
@@ -160,14 +162,8 @@ class Campaigns:
 
     def bar_list(self, organisation: str, user: str, file_format: ListFormat) -> DoNotCallUpload:
         """Begin to take a list of numbers for that list."""
-        mine = self._organisation(organisation)
+        mine = self._directory.organisation(organisation)
         return DoNotCallUpload(mine, user, self._numbers, self._store, file_format, self._now())
-
-    def _organisation(self, name: str) -> Organisation:
-        found = self._directory.current.organisations.get(name)
-        if found is None:
-            raise AuthenticationError("the organisation is gone from the settings")
-        return found
 
     def _check(self, terms: CampaignTerms, organisation: Organisation) -> None:
         terms.check()

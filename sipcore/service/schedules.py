@@ -12,7 +12,7 @@ import structlog
 
 from sipcore.domain.dialplan import NumberPlan
 from sipcore.domain.directory import Organisation
-from sipcore.domain.errors import AuthenticationError, ParameterError
+from sipcore.domain.errors import ParameterError
 from sipcore.domain.retry import LONGEST_SECONDS, MAX_RETRIES, SHORTEST_SECONDS, RetryPolicy
 from sipcore.domain.schedule import NewSchedule, SchedulePage, ScheduleReport, ScheduleTerms
 from sipcore.domain.schedule_date import read_date
@@ -143,7 +143,7 @@ class Schedules:
 
     def user_required(self, organisation: str) -> bool:
         """Tell whether the organisation's ident alone does not authorise a future call."""
-        return self._organisation(organisation).future_calls_need_user
+        return self._directory.organisation(organisation).future_calls_need_user
 
     async def accept(self, request: ScheduleRequest, names: NamesInRequest = IN_DIALUP) -> NewSchedule:
         """Keep a future call.
@@ -153,7 +153,7 @@ class Schedules:
             NotAllowedError: a destination or the caller identity is not allowed to the organisation.
             StoreUnavailableError: nothing was kept.
         """
-        organisation = self._organisation(request.organisation)
+        organisation = self._directory.organisation(request.organisation)
         now = self._now()
         terms = ScheduleTerms(
             request.dial1,
@@ -205,8 +205,8 @@ class Schedules:
         found = await self._store.get(organisation, schedule_id)
         if found is None:
             return None
-        terms = changes.over(found, self._now(), ZoneInfo(self._organisation(organisation).time_zone))
-        terms = await self._checked(terms, self._organisation(organisation))
+        terms = changes.over(found, self._now(), ZoneInfo(self._directory.organisation(organisation).time_zone))
+        terms = await self._checked(terms, self._directory.organisation(organisation))
         await self._store.change(organisation, schedule_id, terms)
         _log.info("future call changed", schedule=schedule_id, organisation=organisation)
         return await self._store.get(organisation, schedule_id)
@@ -220,12 +220,6 @@ class Schedules:
         for call in await self._store.cancel(organisation, schedule_id, self._now()):
             self._scheduler.withdraw(organisation, call)
         return await self._store.get(organisation, schedule_id)
-
-    def _organisation(self, name: str) -> Organisation:
-        organisation = self._directory.current.organisations.get(name)
-        if organisation is None:
-            raise AuthenticationError("the organisation is gone from the settings")
-        return organisation
 
     async def _checked(self, terms: ScheduleTerms, organisation: Organisation) -> ScheduleTerms:
         def call_of(number: str) -> DialRequest:
