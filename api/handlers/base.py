@@ -10,6 +10,7 @@ from typing import ClassVar
 import structlog
 from tornado.web import HTTPError, RequestHandler
 
+from sipcore.domain.errors import Click2CallError
 from sipcore.service.authentication import Caller
 
 _log = structlog.get_logger("http")
@@ -54,6 +55,16 @@ class Handler(RequestHandler):
         if status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.allowed))
         self.write_refusal(status_code, phrase(status_code).lower())
+
+    def refuse(self, error: Click2CallError) -> None:
+        """Answer with an error that the request has met; one of ours is raised on, to be logged and told as 500."""
+        if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise error
+        self._write_error(error)
+
+    def _write_error(self, error: Click2CallError) -> None:
+        """Write an error in the form of the handler's answers."""
+        raise NotImplementedError
 
     def write_refusal(self, status: int, reason: str) -> None:  # noqa: ARG002 - others need the status
         """Write an error's body and end the request."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http
-
 import structlog
 from tornado.iostream import StreamClosedError
 
@@ -37,9 +35,7 @@ class CampaignResultsHandler(ResourceHandler):
             caller = await self.authenticate(Scope.READ)
             found = await self._campaigns.get(caller.organisation, path[0])
         except Click2CallError as error:
-            if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            self._refuse(error)
+            self.refuse(error)
             return
         if found is None:
             self.refuse_unknown()

@@ -110,9 +110,7 @@ class DialupHandler(Handler):
             async with self._turn_of(parameters, self.caller) as self._turn:
                 await self._carry_out(parameters, self.caller, self._turn)
         except Click2CallError as error:
-            if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            self._refuse(error)
+            self.refuse(error)
 
     def _turn_of(self, parameters: DialupParameters, caller: Caller) -> AbstractAsyncContextManager[Turn | None]:
         """Wait for the turn of a request that names itself; any other has no need of one."""
@@ -264,7 +262,7 @@ class DialupHandler(Handler):
         else:
             self._finish(fields)
 
-    def _refuse(self, error: Click2CallError) -> None:
+    def _write_error(self, error: Click2CallError) -> None:
         self.set_status(error.http_status)
         if isinstance(error, AuthenticationError):
             if self._challenges:
@@ -300,7 +298,7 @@ class DialupBodyHandler(DialupHandler):
         super().prepare()
         length = self.request.headers.get("Content-Length", "")
         if length.isdecimal() and int(length[:16]) > DRAINED_BYTES and not self._finished:
-            self._refuse(TooLongError("body"))
+            self.refuse(TooLongError("body"))
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a part of the body, as far as it counts."""
@@ -310,7 +308,7 @@ class DialupBodyHandler(DialupHandler):
     async def get(self) -> None:
         """Dial with the parameters of query and body together."""
         if len(self._body) > MAX_BYTES:
-            self._refuse(TooLongError("body"))
+            self.refuse(TooLongError("body"))
         else:
             await self._dial(bytes(self._body))
 

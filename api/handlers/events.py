@@ -69,9 +69,7 @@ class FollowingHandler(ResourceHandler):
             self._place = self._asked_place()
             self._types = _asked_types(self.get_query_argument("types", None))
         except Click2CallError as error:
-            if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            self._refuse(error)
+            self.refuse(error)
             return False
         return True
 

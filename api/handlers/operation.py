@@ -49,9 +49,7 @@ class OperationHandler(ResourceHandler):
         try:
             await self._carry_out(operation, dict(zip(operation.places, path, strict=True)))
         except Click2CallError as error:
-            if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            self._refuse(error)
+            self.refuse(error)
 
     post = put = patch = delete = get
 

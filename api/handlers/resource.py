@@ -63,9 +63,7 @@ class ResourceHandler(Handler):
             caller = await self.authenticate(scope_of(self.request.method))
             found = await self.answer(caller.organisation)
         except Click2CallError as error:
-            if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            self._refuse(error)
+            self.refuse(error)
             return
         if found is None:
             self.refuse_unknown()
@@ -102,7 +100,7 @@ class ResourceHandler(Handler):
         self.set_status(status)
         self._problem(reason)
 
-    def _refuse(self, error: Click2CallError) -> None:
+    def _write_error(self, error: Click2CallError) -> None:
         self.set_status(error.http_status)
         members: dict[str, str] = {}
         if isinstance(error, AuthenticationError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.message import Message
 from typing import Any, Final
@@ -56,7 +55,7 @@ class UploadHandler(OperationHandler):
             caller = await self.authenticate(Scope.CALL)
             upload = await self._begin(caller, self.path_args, self._format())
         except Click2CallError as error:
-            self._refuse_or_raise(error)
+            self.refuse(error)
             return
         if upload is None:
             self.refuse_unknown()
@@ -75,7 +74,7 @@ class UploadHandler(OperationHandler):
             await self._upload.feed(chunk)
         except Click2CallError as error:
             self._upload = None
-            self._refuse_or_raise(error)
+            self.refuse(error)
 
     async def post(self, *_path: str) -> None:
         """Answer with what became of the lines."""
@@ -84,7 +83,7 @@ class UploadHandler(OperationHandler):
         try:
             report = await self._upload.end()
         except Click2CallError as error:
-            self._refuse_or_raise(error)
+            self.refuse(error)
             return
         shown = [RefusedLine(line=each.line, text=each.text, reason=each.reason) for each in report.refusals]
         answer = UploadReport(accepted=report.accepted, refused=report.refused, refusals=shown)
@@ -103,8 +102,3 @@ class UploadHandler(OperationHandler):
         if kind not in FORMATS or "Content-Type" not in headers:
             raise ContentTypeError("Content-Type", f"must be {', '.join(FORMATS)}")
         return FORMATS[kind]
-
-    def _refuse_or_raise(self, error: Click2CallError) -> None:
-        if error.http_status == http.HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise error
-        self._refuse(error)
