@@ -17,12 +17,13 @@ from api.handlers.events import HEARTBEAT_SECONDS, EventStreams
 from api.handlers.health import HealthHandler, ReadinessHandler
 from api.handlers.metrics import MetricsHandler
 from api.handlers.operation import DescriptionHandler, NoResourceHandler, OperationHandler
+from api.handlers.records import LiveRecord
 from api.metrics import Metrics
 from api.openapi import describe
 from api.openapi_3_0 import in_openapi_3_0
 from api.operations import Operation, by_pattern
 from api.resources.batches import BatchesResource
-from api.resources.calls import CallsResource, HangUpElsewhere, LiveRecord, LiveRecords
+from api.resources.calls import CallsResource, HangUpElsewhere, LiveRecords
 from api.resources.campaigns import CampaignsResource
 from api.resources.described import described_operations
 from api.resources.do_not_call import DoNotCallResource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from api.handlers.records import LiveRecord
+from api.handlers.records import LiveRecord, RecordSearch
 from api.handlers.resource import ResourceHandler
 from sipcore.domain.ladder import LegLadder, Rung
 from sipcore.domain.ladder_drawing import draw
@@ -30,18 +30,17 @@ class LadderHandler(ResourceHandler):
     ) -> None:
         """Take over what the routes give to every request."""
         self._authenticator = authenticator
-        self._store = store
+        self._search = RecordSearch(store, live_record)
         self._ladders = ladders
-        self._live_record = live_record
         self._drawn = drawn
 
     async def answer(self, organisation: str) -> object:
         """Return the record and its ladder, or None when there is none of this id or no ladder is kept."""
         record_id = self.path_args[0]
-        live = self._live_record(organisation, record_id)
-        if live is not None and live.id == record_id:
+        live = self._search.live(organisation, record_id)
+        if live is not None:
             return live, live.ladder
-        record = await self._store.get(organisation, record_id)
+        record = await self._search.one(organisation, record_id)
         ladder = () if record is None else await self._ladders.of(organisation, record_id)
         return (record, ladder) if ladder else None
 

@@ -47,6 +47,20 @@ class RecordSearch:
         page = await self._store.find(organisation, wanted, cursor=cursor, limit=limit)
         return RecordPage(tuple(self._freshest(record) for record in page.items), page.next)
 
+    async def one(self, organisation: str, record_id: str) -> CallRecord | None:
+        """Return the record with an id, or None when the organisation has none.
+
+        Raises:
+            StoreUnavailableError: the call is not in progress, and the database does not answer.
+        """
+        return self.live(organisation, record_id) or await self._store.get(organisation, record_id)
+
+    def live(self, organisation: str, record_id: str) -> CallRecord | None:
+        """Return the record of the call in progress with an id, or None."""
+        live = self._live_record(organisation, record_id)
+        # The lookup of calls in progress takes UniqueIDs too; this one is for ids alone.
+        return live if live is not None and live.id == record_id else None
+
     def _freshest(self, record: CallRecord) -> CallRecord:
         if record.ended_at is not None:
             return record
@@ -75,18 +89,12 @@ class RecordHandler(ResourceHandler):
     def initialize(self, authenticator: Authenticator, store: RecordStore, live_record: LiveRecord) -> None:
         """Take over what the routes give to every request."""
         self._authenticator = authenticator
-        self._store = store
-        self._live_record = live_record
+        self._search = RecordSearch(store, live_record)
 
     async def answer(self, organisation: str) -> object:
         """Return the record, or None when the organisation has none of this id."""
-        record_id = self.path_args[0]
-        live = self._live_record(organisation, record_id)
-        # The lookup of calls in progress takes UniqueIDs too; this path is for ids alone.
-        if live is not None and live.id == record_id:
-            return record_as_json(live)
-        stored = await self._store.get(organisation, record_id)
-        return None if stored is None else record_as_json(stored)
+        found = await self._search.one(organisation, self.path_args[0])
+        return None if found is None else record_as_json(found)
 
 
 def record_as_json(record: CallRecord) -> dict[str, object]:

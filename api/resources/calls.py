@@ -7,7 +7,7 @@ import http
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from api.handlers.records import record_as_json
+from api.handlers.records import LiveRecord, RecordSearch, record_as_json
 from api.models import CallPage, DigitsToSend, FurtherDestination, LegWishes, NewCall, PlacedCall, Record
 from api.operations import Asked, Operation
 from sipcore.domain.attempt_outcome import dial1_answered
@@ -26,7 +26,6 @@ ANSWER_MARGIN_SECONDS: Final = 2.0
 _RECORDING_ACTIONS = (RecordingAction.PAUSE, RecordingAction.RESUME, RecordingAction.STOP)
 """Each says what is to be; what turns with every key press is for keys."""
 
-LiveRecord = Callable[[str, str], CallRecord | None]
 HangUpElsewhere = Callable[[str, str], Awaitable[None]]
 LiveRecords = Callable[[str], Sequence[CallRecord]]
 """From an organisation's name to its calls in progress, newest first."""
@@ -59,7 +58,7 @@ class CallsResource:
         self._calls = calls
         self._control = control
         self._store = store
-        self._live_record = live_record
+        self._search = RecordSearch(store, live_record)
         self._live_records = live_records
         self._hang_up_elsewhere = hang_up_elsewhere
 
@@ -195,9 +194,7 @@ class CallsResource:
         return change
 
     async def _record(self, organisation: str, call_id: str) -> dict[str, object] | None:
-        live = self._live_record(organisation, call_id)
-        # The lookup of calls in progress takes UniqueIDs too; this path is for ids alone.
-        found = live if live is not None and live.id == call_id else await self._store.get(organisation, call_id)
+        found = await self._search.one(organisation, call_id)
         return None if found is None else record_as_json(found)
 
 
