@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -10,10 +10,9 @@ import sqlalchemy as sa
 
 from sipcore.domain.directory import Scope
 from sipcore.domain.issued_key import IssuedKey
+from sipcore.store.events import Read
 from sipcore.store.schema import api_keys
 from sipcore.store.writer import Writer
-
-Read = Callable[[sa.Select[Any]], Awaitable[Sequence[sa.Row[Any]]]]
 
 
 class _Revocation(NamedTuple):

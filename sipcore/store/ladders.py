@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from sipcore.domain.ladder import LegLadder, Rung
 from sipcore.domain.record import CallRecord
+from sipcore.store.events import Read
 from sipcore.store.schema import ladders
 from sipcore.store.upsert import overwriting
 from sipcore.store.writer import Writer
-
-Read = Callable[[sa.Select[Any]], Awaitable[Sequence[sa.Row[Any]]]]
-"""Runs a SELECT; raises `StoreUnavailableError`."""
 
 _OVERWRITE = overwriting(ladders)
 
