@@ -31,7 +31,7 @@ from sipcore.store.campaign_schema import (
     campaigns,
     do_not_call,
 )
-from sipcore.store.cursor import PagePosition
+from sipcore.store.cursor import page_of, position_of
 from sipcore.store.events import Read, SqlEventStore
 from sipcore.store.writer import Writer
 
@@ -103,13 +103,11 @@ class SqlCampaignStore:
         Raises:
             ParameterError: the cursor is none of ours.
         """
-        newest = campaign_rows.newest_campaigns(organisation)
-        if cursor is not None:
-            newest = newest.where(PagePosition.from_cursor(cursor).behind(_C.created_at, _C.id))
+        newest, after = campaign_rows.newest_campaigns(organisation), position_of(cursor)
+        if after is not None:
+            newest = newest.where(after.behind(_C.created_at, _C.id))
         found = await self._campaigns(newest.limit(limit + 1))
-        page = found[:limit]
-        more = len(found) > limit
-        return CampaignPage(page, PagePosition(page[-1].created_at, page[-1].id).to_cursor() if more else None)
+        return CampaignPage(*page_of(found, limit, lambda campaign: (campaign.created_at, campaign.id)))
 
     async def numbers(
         self, campaign_id: str, state: CampaignNumberState | None, after: int, limit: int

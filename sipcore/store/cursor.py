@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -13,6 +15,9 @@ from sipcore.domain.errors import ParameterError
 from sipcore.store.schema import UtcTime
 
 _PLAIN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00) ([0-9a-f]{32})", re.ASCII)
+
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +57,30 @@ class PagePosition:
             return cls(datetime.fromisoformat(fields[1]), fields[2])
         except ValueError:
             raise ParameterError("cursor", "is none that this server gave; leave it out for the first page") from None
+
+
+def position_of(cursor: str | None) -> PagePosition | None:
+    """Read where a page begins; None: at the newest.
+
+    Raises:
+        ParameterError: the cursor is none of ours.
+    """
+    return None if cursor is None else PagePosition.from_cursor(cursor)
+
+
+def page_of(
+    found: Sequence[Item], limit: int, position: Callable[[Item], tuple[datetime, str]]
+) -> tuple[tuple[Item, ...], str | None]:
+    """Make a page of what was found.
+
+    Args:
+        found: from the newest on; one more than the limit when there are more.
+        limit: most items of a page.
+        position: tells an item's time and id.
+
+    Returns:
+        The page, and the cursor of the next one or None.
+    """
+    page = tuple(found[:limit])
+    more = len(found) > limit
+    return page, PagePosition(*position(page[-1])).to_cursor() if more else None

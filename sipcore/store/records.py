@@ -19,7 +19,7 @@ from sipcore.domain.waiting_queue import AgentMemory
 from sipcore.store import operations
 from sipcore.store.api_keys import SqlKeyStore
 from sipcore.store.campaigns import SqlCampaignStore
-from sipcore.store.cursor import PagePosition
+from sipcore.store.cursor import page_of, position_of
 from sipcore.store.database import Database
 from sipcore.store.events import SqlEventStore
 from sipcore.store.failures import DATABASE_FAILURES, unavailable
@@ -141,10 +141,10 @@ class SqlRecordStore:
         """
         if limit < 1:
             raise ParameterError("limit", f"{limit} records make no page; give 1 or more")
-        after = _position(cursor)
+        after = position_of(cursor)
         # One more than wanted tells whether there is a next page.
         found = to_records(await self._read(newest_records(organisation, wanted, after, limit + 1)))
-        return RecordPage(found[:limit], _next(found, limit))
+        return RecordPage(*page_of(found, limit, _accepted))
 
     async def last_agent(self, organisation: str, number: str) -> str | None:
         """Find who called a number last: dial1 of the newest call that rang it as its dial2, or None.
@@ -180,8 +180,8 @@ class SqlRecordStore:
             ParameterError: the cursor is none of ours.
             StoreUnavailableError: the database does not answer.
         """
-        found = to_batches(await self._read(newest_batches(organisation, _position(cursor), limit + 1)))
-        return BatchPage(found[:limit], _next(found, limit))
+        found = to_batches(await self._read(newest_batches(organisation, position_of(cursor), limit + 1)))
+        return BatchPage(*page_of(found, limit, _accepted))
 
     async def agent_memories(self) -> tuple[AgentMemory, ...]:
         """Read what is kept of all queues' agents.
@@ -263,16 +263,8 @@ class SqlRecordStore:
             raise unavailable(error) from error
 
 
-def _position(cursor: str | None) -> PagePosition | None:
-    return None if cursor is None else PagePosition.from_cursor(cursor)
-
-
-def _next(found: Sequence[CallRecord | BatchRecord], limit: int) -> str | None:
-    """Make the cursor of the next page when more was found than this one holds."""
-    if len(found) <= limit:
-        return None
-    last = found[limit - 1]
-    return PagePosition(last.accepted_at, last.id).to_cursor()
+def _accepted(item: CallRecord | BatchRecord) -> tuple[datetime, str]:
+    return item.accepted_at, item.id
 
 
 async def open_store(

@@ -15,7 +15,7 @@ from sipcore.domain.schedule import (
     ScheduleTerms,
 )
 from sipcore.store import schedule_dialling, schedule_requests
-from sipcore.store.cursor import PagePosition
+from sipcore.store.cursor import page_of, position_of
 from sipcore.store.events import Read, SqlEventStore
 from sipcore.store.schedule_dialling import Claim, Look, Refusal
 from sipcore.store.schedule_requests import Cancellation, Change
@@ -66,12 +66,9 @@ class SqlScheduleStore:
             ParameterError: the cursor is none of ours.
             StoreUnavailableError: the database does not answer.
         """
-        after = None if cursor is None else PagePosition.from_cursor(cursor)
-        statement = schedule_requests.newest_schedules(organisation, after, limit + 1)
+        statement = schedule_requests.newest_schedules(organisation, position_of(cursor), limit + 1)
         found = schedule_requests.to_schedules(await self._read(statement))
-        page = found[:limit]
-        more = len(found) > limit
-        return SchedulePage(page, PagePosition(page[-1].accepted_at, page[-1].id).to_cursor() if more else None)
+        return SchedulePage(*page_of(found, limit, lambda schedule: (schedule.accepted_at, schedule.id)))
 
     async def change(self, organisation: str, schedule_id: str, terms: ScheduleTerms) -> None:
         """Write new terms over those of one that is pending.
