@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Self
 
 from pydantic import PlainValidator, model_validator
@@ -11,6 +10,7 @@ from config.secret import BearerKey, KeyHash, PasswordHash, Secret
 from config.table import Table
 from config.values import expected, refused
 from sipcore.domain.directory import USUAL_SCOPES, Scope
+from sipcore.domain.issued_key import digest_of
 
 
 def _known(value: object) -> frozenset[Scope]:
@@ -53,5 +53,5 @@ class ApiKeySettings(Table):
     def digest(self) -> str:
         """SHA-256 of the key, 64 lower-case hex digits."""
         if self.key is not None:
-            return hashlib.sha256(self.key.get_secret_value().encode()).hexdigest()
+            return digest_of(self.key.get_secret_value())
         return self.key_hash.get_secret_value().partition(":")[2].lower() if self.key_hash else ""

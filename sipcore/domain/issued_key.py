@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,3 +30,8 @@ class IssuedKey:
     scopes: frozenset[Scope]
     created_at: datetime
     revoked_at: datetime | None = None
+
+
+def digest_of(key: str) -> str:
+    """Return the SHA-256 of a Bearer key, 64 hex digits: keys are random, so no slow hash is needed."""
+    return hashlib.sha256(key.encode()).hexdigest()

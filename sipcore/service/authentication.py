@@ -19,9 +19,9 @@ from argon2.exceptions import VerifyMismatchError
 
 from sipcore.domain.directory import USUAL_SCOPES, Directory, Scope, User
 from sipcore.domain.errors import AuthenticationError, LimitReachedError, MissingScopeError
-from sipcore.domain.issued_key import IssuedKey
+from sipcore.domain.issued_key import IssuedKey, digest_of
 from sipcore.service.calls import LiveDirectory
-from sipcore.service.key_ring import KeyRing, digest_of
+from sipcore.service.key_ring import KeyRing
 
 CACHE_SECONDS = 60.0
 """How long a verified argon2 password is taken on trust before it is verified again."""

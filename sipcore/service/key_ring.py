@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 import uuid
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from sipcore.domain.directory import Scope
-from sipcore.domain.issued_key import IssuedKey
+from sipcore.domain.issued_key import IssuedKey, digest_of
 
 REMEMBERED_SECONDS = 5.0
 """How long a key, or that there is none, is taken on trust; so long one that was revoked elsewhere is good here."""
@@ -100,8 +99,3 @@ class KeyRing:
         await self._store.revoke(organisation, key_id, datetime.now(UTC))
         self._known.clear()
         return next((key for key in await self.list(organisation) if key.id == key_id), None)
-
-
-def digest_of(key: str) -> str:
-    """Return the SHA-256 of a key, 64 hex digits: keys are random, so no slow hash is needed."""
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sipcore.domain.directory import ApiKey, Directory, Scope
-from sipcore.service.key_ring import digest_of
+from sipcore.domain.issued_key import digest_of
 
 ADMIN_KEY, READ_KEY, CALL_KEY, OTHER_KEY = "c2c_admin", "c2c_read", "c2c_call", "c2c_other"
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sipcore.domain.directory import Scope
-from sipcore.domain.issued_key import IssuedKey
-from sipcore.service.key_ring import REMEMBERED_SECONDS, KeyRing, digest_of
+from sipcore.domain.issued_key import IssuedKey, digest_of
+from sipcore.service.key_ring import REMEMBERED_SECONDS, KeyRing
 
 
 class Store:
