@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from api.models import Body, Cursor, Destination, Model, Query, Time
-from api.schedule_models import CallerIdentity, MadeAttempt, RingSeconds
+from api.models import Body, CallerIdentity, Cursor, Destination, Model, Query, RingSeconds, Time
+from api.schedule_models import MadeAttempt
 from sipcore.domain.calling_hours import DEFAULT_COUNTRY
 from sipcore.domain.campaign import (
     DEFAULT_CALLS_PER_SECOND,

@@ -45,6 +45,8 @@ Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Token = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,256}$")]
 Destination = Annotated[str, Field(min_length=1, max_length=64, examples=["101", "+12025550123"])]
 DIGITS_AND_PAUSES = rf"^[0-9*#A-Dw,]{{1,{MAX_DIGITS}}}$"
+CallerIdentity = Annotated[str, Field(min_length=1, max_length=32)]
+RingSeconds = Annotated[int, Field(ge=1, le=300)]
 Cursor = Annotated[Token | None, Field(description="`next` of the page before")]
 
 
@@ -178,10 +180,10 @@ class NewCall(Body):
 
     dial1: Destination
     dial2: Destination
-    set_cid: Annotated[str, Field(min_length=1, max_length=32)] | None = Field(
+    set_cid: CallerIdentity | None = Field(
         default=None, description="caller identity of both legs: a verified number, or an extension"
     )
-    ring_seconds: Annotated[int, Field(ge=1, le=300)] = DEFAULT_RING_SECONDS
+    ring_seconds: RingSeconds = DEFAULT_RING_SECONDS
     wait: bool = Field(default=False, description="answer when dial1 has answered or failed, not at once")
     leg1: LegWishes = LegWishes()
     leg2: LegWishes = LegWishes()
@@ -234,8 +236,8 @@ class NewBatch(Body):
 
     dial1: list[Destination] = Field(min_length=1, max_length=1000)
     dial2: Destination
-    set_cid: Annotated[str, Field(min_length=1, max_length=32)] | None = None
-    ring_seconds: Annotated[int, Field(ge=1, le=300)] = DEFAULT_RING_SECONDS
+    set_cid: CallerIdentity | None = None
+    ring_seconds: RingSeconds = DEFAULT_RING_SECONDS
 
 
 class Batch(Model):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from api.models import Body, Destination, Model, Time
+from api.models import Body, CallerIdentity, Destination, Model, RingSeconds, Time
 from sipcore.domain.causes import Disposition
 from sipcore.domain.retry import LONGEST_SECONDS, MAX_RETRIES, SHORTEST_SECONDS
 from sipcore.domain.schedule import NumberStatus, ScheduleState
@@ -33,10 +33,8 @@ Numbers = Annotated[
     BeforeValidator(_several, json_schema_input_type=Destination | list[Destination]),
 ]
 """One number may stand for itself."""
-CallerIdentity = Annotated[str, Field(min_length=1, max_length=32)]
 Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 RetrySeconds = Annotated[int, Field(ge=SHORTEST_SECONDS, le=LONGEST_SECONDS)]
-RingSeconds = Annotated[int, Field(ge=1, le=300)]
 
 
 class NewSchedule(Body):
