@@ -23,7 +23,7 @@ from api.handlers.base import Handler, phrase
 from api.idempotency import HEADER, answer_of, give_again, header_key
 from api.parameters import DialupParameters, Format, Pair, answer_format, read_parameters
 from api.rendering import CONTENT_TYPES, Fields, answer_fields, error_fields, render, result_fields, scheduled_fields
-from sipcore.domain.attempt_outcome import dial1_answered
+from sipcore.domain.attempt_outcome import first_stage_reason
 from sipcore.domain.batch import NumberState
 from sipcore.domain.causes import FAIL_REASONS, Disposition
 from sipcore.domain.directory import Scope
@@ -175,9 +175,8 @@ class DialupHandler(Handler):
         record = await self._store.get(organisation, made)
         if record is None:
             return None
-        reason = FAIL_REASONS.get(record.disposition or Disposition.NO_ANSWER, _UNKNOWN_REASON)
         first, second = (next((leg.uid for leg in record.legs if leg.party == party), "") for party in _PARTIES)
-        return None if dial1_answered(record) else reason, (first, second)
+        return first_stage_reason(record), (first, second)
 
     def _read(self, body: bytes) -> DialupParameters:
         pairs: list[Pair] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
 
+from api.handlers.dialup import ANSWER_MARGIN_SECONDS
 from api.handlers.records import LiveRecord, RecordSearch, record_as_json
 from api.models import CallPage, DigitsToSend, FurtherDestination, LegWishes, NewCall, PlacedCall, Record
 from api.operations import Asked, Operation
-from sipcore.domain.attempt_outcome import dial1_answered
+from sipcore.domain.attempt_outcome import first_stage_reason
 from sipcore.domain.call_options import CallOptions, LegOptions
 from sipcore.domain.call_recording import RecordingAction
 from sipcore.domain.causes import FAIL_REASONS, Disposition
@@ -19,9 +19,6 @@ from sipcore.domain.record import CallRecord
 from sipcore.domain.role import Role
 from sipcore.service.calls import CallControl, Calls, DialRequest, FurtherLeg
 from sipcore.service.store import RecordStore
-
-ANSWER_MARGIN_SECONDS: Final = 2.0
-"""How much longer than destination 1 may ring an answer may be waited for."""
 
 _RECORDING_ACTIONS = (RecordingAction.PAUSE, RecordingAction.RESUME, RecordingAction.STOP)
 """Each says what is to be; what turns with every key press is for keys."""
@@ -136,10 +133,9 @@ class CallsResource:
             await asyncio.wait({accepted.first_stage}, timeout=body.ring_seconds + ANSWER_MARGIN_SECONDS)
         first_stage: dict[str, str | None] = {"status": "pending", "reason": None}
         if accepted.first_stage.done():
-            reason = accepted.first_stage.result()
-            first_stage = {"status": "ok" if reason is None else "Fail", "reason": reason}
+            first_stage = _over(accepted.first_stage.result())
         elif body.wait:
-            first_stage = {"status": "Fail", "reason": FAIL_REASONS[Disposition.NO_ANSWER]}
+            first_stage = _over(FAIL_REASONS[Disposition.NO_ANSWER])
         record = await self._record(asked.organisation, accepted.id)
         return None if record is None else {**record, "first_stage": first_stage}
 
@@ -148,10 +144,7 @@ class CallsResource:
         record = await self._store.get(asked.organisation, asked.path["id"])
         if record is None:
             return None
-        answered = dial1_answered(record)
-        reason = None if answered else FAIL_REASONS.get(record.disposition or Disposition.NO_ANSWER, "No answer")
-        first_stage = {"status": "ok" if answered else "Fail", "reason": reason}
-        return {**record_as_json(record), "first_stage": first_stage}
+        return {**record_as_json(record), "first_stage": _over(first_stage_reason(record))}
 
     async def list(self, asked: Asked[None, None]) -> object:
         """Return those in progress."""
@@ -196,6 +189,10 @@ class CallsResource:
     async def _record(self, organisation: str, call_id: str) -> dict[str, object] | None:
         found = await self._search.one(organisation, call_id)
         return None if found is None else record_as_json(found)
+
+
+def _over(fail_reason: str | None) -> dict[str, str | None]:
+    return {"status": "ok" if fail_reason is None else "Fail", "reason": fail_reason}
 
 
 def _leg(wishes: LegWishes) -> LegOptions:

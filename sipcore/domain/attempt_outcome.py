@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipcore.domain.attempt import AttemptSource
-from sipcore.domain.causes import WORTH_TELLING, Disposition
+from sipcore.domain.causes import FAIL_REASONS, WORTH_TELLING, Disposition
 from sipcore.domain.record import CallRecord
 
 
@@ -41,6 +41,17 @@ def dial1_answered(record: CallRecord) -> bool:
         return False
     there = any(leg.party == "dial1" and leg.answered_at is not None for leg in record.legs)
     return there or record.joined_at is not None or record.ended_by == "dial2"
+
+
+def first_stage_reason(record: CallRecord) -> str | None:
+    """Tell why the first stage of a call failed, in the contract's word and as far as its record knows.
+
+    Returns:
+        The word, `No answer` when nothing else is known; None: it did not fail.
+    """
+    if dial1_answered(record):
+        return None
+    return FAIL_REASONS.get(record.disposition or Disposition.NO_ANSWER, FAIL_REASONS[Disposition.NO_ANSWER])
 
 
 def outcome_of(record: CallRecord) -> Disposition:
