@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,6 +34,7 @@ from sipcore.service.campaign_store import CampaignDialStore
 from sipcore.service.nodes import NodeStore
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.scheduler import utc_now
+from sipcore.service.turns import Turns
 
 POLL_SECONDS = 2.0
 """How long nobody looks at the database at most: another node may have changed something, or ended a call."""
@@ -91,38 +91,22 @@ class CampaignDialler:
         self._in_doubt = False
         self._under_way: dict[str, _UnderWay] = {}
         self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
+        self._turns = Turns("campaigns", self._turn, retry_seconds=NO_ROOM_SECONDS, failed=self._doubt)
 
     def start(self) -> None:
         """Begin to dial."""
-        self._store.on_due = self._wake.set
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._store.on_due = self._turns.wake
+        self._turns.start()
 
     async def stop(self) -> None:
         """Dial nothing more; called before the calls are ended."""
-        self._stopping = True
-        self._wake.set()
-        if self._task is not None:
-            await self._task
+        await self._turns.stop()
         for task in self._following.values():
             task.cancel()
         await asyncio.gather(*self._following.values(), return_exceptions=True)
 
-    async def _run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                seconds = await self._turn()
-            except StoreUnavailableError as error:
-                _log.warning("campaigns not looked for", error=str(error))
-                self._in_doubt, seconds = True, NO_ROOM_SECONDS
-            except Exception:  # noqa: BLE001 - whatever it was, without this task no campaign would go on
-                _log.exception("campaigns not looked for")
-                self._in_doubt, seconds = True, NO_ROOM_SECONDS
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
+    def _doubt(self) -> None:
+        self._in_doubt = True
 
     async def _turn(self) -> float:
         """Dial what may be dialled now; return for how many seconds nothing is to be done."""
@@ -136,7 +120,7 @@ class CampaignDialler:
         self._held = {name: until for name, until in self._held.items() if until > monotonic}
         seconds = POLL_SECONDS
         for campaign in running:
-            if not self._stopping:
+            if not self._turns.stopping:
                 seconds = min(seconds, await self._serve(campaign))
         return max(seconds, 0.0)
 
@@ -205,11 +189,11 @@ class CampaignDialler:
     async def _follow_queue(self, key: tuple[str, str]) -> None:
         await self._queues.changed(*key)
         del self._following[key]
-        self._wake.set()
+        self._turns.wake()
 
     async def _first_due(self, campaign: Campaign, hours: CampaignHours, now: datetime, look: int) -> datetime | None:
         """Put off what is due outside its calling hours; tell when the first of the others is due, or None."""
-        while not self._stopping:
+        while not self._turns.stopping:
             waiting = await self._store.due(campaign.id, look)
             closed: dict[int, datetime] = {}
             for number in waiting:
@@ -266,11 +250,11 @@ class CampaignDialler:
         self._under_way[call.id] = _UnderWay(campaign.id, campaign.organisation, queue, call)
         if queue is not None:
             # It is in the queue now, or will not be.
-            call.first_stage.add_done_callback(lambda _: self._wake.set())
+            call.first_stage.add_done_callback(lambda _: self._turns.wake())
         call.over.add_done_callback(lambda _: self._over(call.id, campaign.organisation))
 
     def _over(self, call_id: str, organisation: str) -> None:
         del self._under_way[call_id]
         if self._held.pop(organisation, None) is not None:
             # One call less may be within the limit on calls at once.
-            self._wake.set()
+            self._turns.wake()

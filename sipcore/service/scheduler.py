@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -26,6 +25,7 @@ from sipcore.domain.errors import (
 from sipcore.domain.schedule import DueNumber
 from sipcore.service.calls import AcceptedCall, Calls, DialRequest
 from sipcore.service.store import ScheduleStore
+from sipcore.service.turns import Turns
 
 BLOCK = 50
 """Numbers that are claimed, and dialled, together."""
@@ -86,21 +86,16 @@ class Scheduler:
         self._no_room_until = 0.0
         self._claims_left = True
         self._under_way: dict[str, AcceptedCall] = {}
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
+        self._turns = Turns("future calls", self._turn, retry_seconds=NO_ROOM_SECONDS)
 
     def start(self) -> None:
         """Begin to dial what is due."""
-        self._store.on_due = self._wake.set
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._store.on_due = self._turns.wake
+        self._turns.start()
 
     async def stop(self) -> None:
         """Dial nothing more; called before the calls are ended."""
-        self._stopping = True
-        self._wake.set()
-        if self._task is not None:
-            await self._task
+        await self._turns.stop()
 
     def withdraw(self, organisation: str, call_id: str) -> None:
         """Hang up an attempt that nobody has answered yet."""
@@ -108,24 +103,10 @@ class Scheduler:
         if accepted is not None and not accepted.first_stage.done():
             self._calls.hang_up(organisation, call_id)
 
-    async def _run(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            try:
-                seconds = await self._turn()
-            except StoreUnavailableError as error:
-                _log.warning("future calls not looked for", error=str(error))
-                seconds = NO_ROOM_SECONDS
-            except Exception:  # noqa: BLE001 - whatever it was, without this task no future call would be dialled
-                _log.exception("future calls not looked for")
-                seconds = NO_ROOM_SECONDS
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
-
     async def _turn(self) -> float:
         """Dial everything that is due now; return for how many seconds nothing is to be done."""
         await self._give_back()
-        while not self._stopping:
+        while not self._turns.stopping:
             # Read before the look: what is due by it was looked for, though the machine be suspended in between.
             now = self._now()
             await self._look(now)
@@ -225,4 +206,4 @@ class Scheduler:
         if self._held.pop(organisation, None) is not None or self._no_room_until:
             # One call less may be within the limits, and leaves room.
             self._no_room_until = 0.0
-            self._wake.set()
+            self._turns.wake()
