@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import structlog
-from tornado.iostream import StreamClosedError
+from collections.abc import AsyncIterator
 
-from api.handlers.resource import ResourceHandler
+from api.handlers.file import FileHandler
 from api.spreadsheet import CONTENT_TYPE, Cell, csv_text
-from sipcore.domain.campaign import CampaignNumber
-from sipcore.domain.directory import Scope
-from sipcore.domain.errors import Click2CallError, StoreUnavailableError
+from sipcore.domain.campaign import Campaign, CampaignNumber
 from sipcore.domain.public_events import written_time
 from sipcore.service.authentication import Authenticator
 from sipcore.service.campaigns import Campaigns
@@ -18,10 +15,8 @@ COLUMNS = (
     "number", "reference", "state", "outcome", "attempts", "last_attempt_at", "next_at", "record_id", "reason",
 )  # fmt: skip
 
-_log = structlog.get_logger("http")
 
-
-class CampaignResultsHandler(ResourceHandler):
+class CampaignResultsHandler(FileHandler):
     """The results of one campaign of the caller's organisation."""
 
     def initialize(self, authenticator: Authenticator, campaigns: Campaigns) -> None:
@@ -29,32 +24,18 @@ class CampaignResultsHandler(ResourceHandler):
         self._authenticator = authenticator
         self._campaigns = campaigns
 
-    async def get(self, *path: str) -> None:
-        """Write them."""
-        try:
-            caller = await self.authenticate(Scope.READ)
-            found = await self._campaigns.get(caller.organisation, path[0])
-        except Click2CallError as error:
-            self.refuse(error)
-            return
-        if found is None:
-            self.refuse_unknown()
-            return
-        self.set_header("Content-Type", CONTENT_TYPE)
-        self.set_header("Content-Disposition", f'attachment; filename="campaign-{found.id}.csv"')
-        self.write(csv_text([COLUMNS]))
-        try:
-            async for block in self._campaigns.results(found.id):
-                self.write(csv_text(map(_cells, block)))
-                await self.flush()
-        except StreamClosedError:
-            return
-        except StoreUnavailableError as error:
-            # An answer that ends as it should would be taken for the whole.
-            _log.error("export broken off", campaign=found.id, error=str(error))
-            self.detach().close()
-            return
-        self.finish()
+    async def answer(self, organisation: str) -> object:
+        """Return the campaign, or None when the organisation has none of this id."""
+        return await self._campaigns.get(organisation, self.path_args[0])
+
+    async def show(self, found: Campaign) -> None:
+        """Write the results, block after block."""
+        await self.send_file("results", f"campaign-{found.id}.csv", CONTENT_TYPE, self._pieces(found.id))
+
+    async def _pieces(self, campaign_id: str) -> AsyncIterator[str]:
+        yield csv_text([COLUMNS])
+        async for block in self._campaigns.results(campaign_id):
+            yield csv_text(map(_cells, block))
 
 
 def _cells(number: CampaignNumber) -> tuple[Cell, ...]:

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Final
 
-import structlog
-from tornado.iostream import StreamClosedError
-
+from api.handlers.file import FileHandler
 from api.handlers.records import LiveRecord, RecordSearch
-from api.handlers.resource import ResourceHandler
 from api.record_filter import RecordFileQuery, read_values, record_filter
 from api.record_rows import FileFormat
-from sipcore.domain.errors import StoreUnavailableError
 from sipcore.domain.record import RecordFilter, RecordPage
 from sipcore.service.authentication import Authenticator
 from sipcore.service.store import RecordStore
 
-_log = structlog.get_logger("http")
-
 _AT_ONCE: Final = 50
 """Records that are read, and written, at once: between two of these pages calls have their turn."""
-STALLED_SECONDS: Final = 60.0
-"""How long a reader may take none of what it was sent."""
 
 
-class RecordFileHandler(ResourceHandler):
-    """The records of the caller's organisation, newest first, as one file.
-
-    They are read a page at a time, each when the one before has left for the reader: neither memory nor a transaction
-    of the database is held for one that is slow.
-    """
+class RecordFileHandler(FileHandler):
+    """The records of the caller's organisation, newest first, as one file; they are read a page at a time."""
 
     def initialize(
         self, authenticator: Authenticator, store: RecordStore, live_record: LiveRecord, form: FileFormat
@@ -50,25 +38,12 @@ class RecordFileHandler(ResourceHandler):
 
     async def show(self, found: tuple[str, RecordFilter, RecordPage]) -> None:
         """Write page after page."""
-        organisation, wanted, page = found
         name = f"records-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{self._form.extension}"
-        self.set_header("Content-Type", self._form.content_type)
-        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
-        self.write(self._form.head)
-        try:
-            await self._send(page)
-            while page.next is not None:
-                page = await self._search.page(organisation, wanted, page.next, _AT_ONCE)
-                await self._send(page)
-        except StreamClosedError:
-            return  # whoever read has enough
-        except (StoreUnavailableError, TimeoutError) as error:
-            # Broken off without the last chunk, so that nobody takes it for a whole file.
-            _log.warning("file of records broken off", organisation=organisation, reason=str(error) or "nobody reads")
-            self.detach().close()
-            return
-        self.finish()
+        await self.send_file("records", name, self._form.content_type, self._pieces(*found))
 
-    async def _send(self, page: RecordPage) -> None:
-        self.write(self._form.lines(page.items))
-        await asyncio.wait_for(self.flush(), STALLED_SECONDS)
+    async def _pieces(self, organisation: str, wanted: RecordFilter, page: RecordPage) -> AsyncIterator[str]:
+        yield self._form.head
+        yield self._form.lines(page.items)
+        while page.next is not None:
+            page = await self._search.page(organisation, wanted, page.next, _AT_ONCE)
+            yield self._form.lines(page.items)

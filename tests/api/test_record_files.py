@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 from test_records import LIVE, RECORD, START
 
-from api.handlers import record_files
+from api.handlers import file
 from api.record_rows import COLUMNS
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import StoreUnavailableError
@@ -160,7 +160,7 @@ async def test_no_page_is_read_for_a_reader_who_has_not_read_the_one_before(slow
 
 @pytest.mark.usefixtures("slow_reader")
 async def test_a_reader_who_takes_nothing_for_long_is_left(site, monkeypatch):
-    monkeypatch.setattr(record_files, "STALLED_SECONDS", 0.2)
+    monkeypatch.setattr(file, "STALLED_SECONDS", 0.2)
     async with asyncio.timeout(20):
         while not any(line["event"] == "file of records broken off" for line in site.logged):  # noqa: ASYNC110 - a log
             await asyncio.sleep(0.05)
