@@ -21,14 +21,14 @@ _SECONDS = 600.0
 def make(server: Server) -> str:
     """Make a campaign for a queue; return its id."""
     terms = {"name": "bench", "dial2": QUEUE, "hours": "mon-sun 00:00-24:00"}
-    campaign_id: str = server.post("campaigns", json.dumps(terms).encode())["id"]
+    campaign_id: str = server.ask("campaigns", json.dumps(terms).encode())["id"]
     return campaign_id
 
 
 async def send(server: Server, campaign_id: str, count: int) -> int:
     """Send so many numbers in one list; return how many were accepted."""
     path = f"campaigns/{campaign_id}/numbers"
-    report = await asyncio.to_thread(server.post, path, _lines(count), media="text/csv", seconds=_SECONDS)
+    report = await asyncio.to_thread(server.ask, path, _lines(count), media="text/csv", seconds=_SECONDS)
     accepted: int = report["accepted"]
     return accepted
 

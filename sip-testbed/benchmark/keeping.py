@@ -94,7 +94,7 @@ async def _campaign(bench: Bench, kind: str) -> Measurement:
             accepted = await campaign_list.send(server, campaign, plan.listed)
             seconds, load = time.perf_counter() - begun, meter.read()
             await campaign_list.fill(url, campaign, plan.listed, plan.listed_pending)
-            server.post(f"campaigns/{campaign}/start", b"")
+            server.ask(f"campaigns/{campaign}/start", b"")
             await asyncio.sleep(plan.settle_seconds)
             grown = pss_mb(server.pid) - before
             complaints = counted("the server's log", server.complaints())

@@ -5,31 +5,27 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from testbed.audio import sine, write_wav
-from testbed.postgresql import PostgresqlServer
 from testbed.process import TestbedError
 
+from benchmark.future_calls import database
 from benchmark.peer import Peer, member_of, number_of
 from benchmark.server import Server
+from sipcore.store.opening import migrate
 
 MESSAGE = "800"
 _RATE = 8000
@@ -41,7 +37,6 @@ _BEHIND_SECONDS = 6
 _BETWEEN_KILLS = (0.2, 2.5)
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 180.0
-_REQUEST_SECONDS = 10.0
 _ORGANISATION = f"calls_per_second = {_CALLS_PER_SECOND}\n"
 _TABLES = """
 [schedule]
@@ -89,7 +84,7 @@ async def kill_nodes(program: Path, folder: Path, kills: int) -> Kills:
     Raises:
         TestbedError: a node did not come back, or the calls did not come to an end.
     """
-    with _nodes(program, folder) as (nodes, peer):
+    async with _nodes(program, folder) as (nodes, peer):
         found, made, numbers = Kills(), _Made(), iter(range(1, 10**8))
         for kill in range(kills):
             victim, other = nodes[kill % 2], nodes[1 - kill % 2]
@@ -120,14 +115,14 @@ class _Made:
             "retries": _RETRIES,
             "retry_seconds": _RETRY_SECONDS,
         }
-        self._ids.append(_ask(node, "/api/v1/schedules", body)["id"])
+        self._ids.append(node.ask("schedules", json.dumps(body).encode())["id"])
 
     async def over(self, node: Server) -> list[dict[str, Any]]:
         """Wait until nothing more is dialled; return how each number stands."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         results: list[dict[str, Any]] = []
         for schedule in self._ids:
-            while (report := await asyncio.to_thread(_ask, node, f"/api/v1/schedules/{schedule}"))["ended_at"] is None:
+            while (report := await asyncio.to_thread(node.ask, f"schedules/{schedule}"))["ended_at"] is None:
                 if time.monotonic() > deadline:
                     raise TestbedError(f"after {_PATIENCE_SECONDS:.0f} s numbers are left: {_left(report)}")
                 await asyncio.sleep(_POLL_SECONDS)
@@ -154,39 +149,25 @@ def _count(found: Kills, results: list[dict[str, Any]], peer: Peer) -> None:
         found.interrupted += sum(attempt["outcome"] == "interrupted" for attempt in attempts)
 
 
-@contextmanager
-def _nodes(program: Path, folder: Path) -> Iterator[tuple[list[Server], Peer]]:
+@asynccontextmanager
+async def _nodes(program: Path, folder: Path) -> AsyncIterator[tuple[list[Server], Peer]]:
     audio = folder / "short.wav"
     write_wav(audio, sine(440.0, 0.3), _RATE)
     tables = _TABLES.format(message=MESSAGE, audio=audio)
     with ExitStack() as stack:
-        database = stack.enter_context(PostgresqlServer())
-        database.sql("CREATE DATABASE nodes")
+        url = stack.enter_context(database("postgresql", folder))
+        await migrate(url)
         nodes = [
             Server(
                 Path(tempfile.mkdtemp(dir=folder)),
                 place=place,
-                database=database.url("nodes"),
+                database=url,
                 organisation=_ORGANISATION,
                 tables=tables,
             )
             for place in range(2)
         ]
-        command = [str(Path(sys.executable).parent / "click2call"), "migrate", "--config"]
-        subprocess.run([*command, str(nodes[0].write_settings())], check=True, capture_output=True)
         peer = stack.enter_context(Peer(program, *nodes[0].peer, folder, hold_seconds=None))
         for node in nodes:
             stack.enter_context(node)
         yield nodes, peer
-
-
-def _ask(node: Server, path: str, body: object = None) -> Any:
-    credentials = base64.b64encode(b"bench@bench:bench").decode()
-    headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{node.address}:{node.port}{path}", data, headers)
-    try:
-        with urllib.request.urlopen(request, timeout=_REQUEST_SECONDS) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise TestbedError(f"{path}: {error.code} {error.read().decode()}") from error

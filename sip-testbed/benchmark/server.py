@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from testbed.process import Child, free_port, wait_until
+from testbed.process import Child, TestbedError, free_port, wait_until
 
 from benchmark.accounting import children
 from benchmark.peer import number_of
@@ -170,17 +170,17 @@ class Server:
 
     def pause_agent(self) -> None:
         """Let nobody serve those who wait in `QUEUE`."""
-        self.post(f"queues/{QUEUE}/agents/{_AGENT}/pause", b"")
+        self.ask(f"queues/{QUEUE}/agents/{_AGENT}/pause", b"")
 
     def schedule(self, call: int, due: datetime) -> None:
         """Have a call made at a time."""
         wanted = {"dial1": number_of(call, 1), "dial2": number_of(call, 2), "date": due.isoformat()}
-        self.post("schedules", json.dumps(wanted).encode())
+        self.ask("schedules", json.dumps(wanted).encode())
 
-    def post(
+    def ask(
         self,
         path: str,
-        body: bytes | Iterable[bytes],
+        body: bytes | Iterable[bytes] | None = None,
         *,
         media: str = "application/json",
         seconds: float = _READY_SECONDS,
@@ -189,15 +189,21 @@ class Server:
 
         Args:
             path: below `/api/v1`.
-            body: whole, or piece by piece.
+            body: whole, or piece by piece; None: the request is a GET.
             media: its type.
             seconds: how long the answer is waited for.
+
+        Raises:
+            TestbedError: it was not granted.
         """
         credentials = base64.b64encode(b"bench@bench:bench").decode()
         headers = {"Authorization": f"Basic {credentials}", "Content-Type": media}
         request = urllib.request.Request(f"http://{self.address}:{self.port}/api/v1/{path}", body, headers)
-        with urllib.request.urlopen(request, timeout=seconds) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise TestbedError(f"{path}: {error.code} {error.read().decode()}") from error
 
     def worker_pids(self) -> set[int]:
         """Return the process ids of its workers, which are the children of its fork server."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import shutil
@@ -126,6 +127,7 @@ class _Ports:
         self._lock = threading.Lock()
         self._claims: list[socket.socket] = []
         self._ports: deque[int] = deque()
+        atexit.register(_close_all, self._claims)
 
     def next(self) -> int:
         """Return the first of the next four ports, the one not used for longest."""
