@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sipcore.domain.errors import StartUpError
+from sipcore.store import outbox
 from sipcore.store.postgresql import DatabaseServer
 
 A = TypeVar("A")
@@ -42,7 +43,7 @@ class Database(Protocol):
         """
         ...
 
-    def write_here(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:
+    def write_here(self, work: Callable[[outbox.Connection, A], R], argument: A) -> R:
         """Run `work` with the write connection in the event loop, waiting for nobody; only while no `write` goes on.
 
         Raises:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,10 +40,11 @@ class _PlainInsert:
     def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
         names = [column.name for column in table.columns]
         self._sql = str(sa.insert(table).compile(dialect=dialect, column_keys=names))
+        self._in_order = itemgetter(*names)
         processors = (column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns)
-        self._columns = tuple(zip(names, processors, strict=True))
+        self._processed = [(place, process) for place, process in enumerate(processors) if process is not None]
 
-    def run(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
+    def run(self, connection: outbox.Connection, rows: Sequence[Row]) -> None:
         """Insert rows.
 
         Raises:
@@ -55,11 +57,12 @@ class _PlainInsert:
         connection.exec_driver_sql(self._sql, values)
 
     def _values(self, row: Row) -> tuple[Any, ...]:
-        # Most columns of a first row are NULL, which no processor changes.
-        return tuple(
-            value if (value := row[name]) is None or process is None else process(value)
-            for name, process in self._columns
-        )
+        values = list(self._in_order(row))
+        for place, process in self._processed:
+            # Most columns of a first row are NULL, which no processor changes.
+            if values[place] is not None:
+                values[place] = process(values[place])
+        return tuple(values)
 
 
 @lru_cache(maxsize=4)
@@ -90,14 +93,19 @@ _ENDED_AMONG = sa.select(calls.c.id).where(
 _DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
 
 
-def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
-    """Insert calls and their legs, the attempts that they are, and that they were accepted."""
+def accept_clicks(connection: outbox.Connection, records: Sequence[CallRecord]) -> None:
+    """Insert calls that are no attempts, their legs, and that they were accepted."""
     _insert_calls(connection.dialect).run(connection, _call_rows(records))
     _insert_legs(connection, records)
+    outbox.put(connection, map(public_events.accepted, records))
+
+
+def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
+    """Insert calls and their legs, the attempts that they are, and that they were accepted."""
+    accept_clicks(connection, records)
     attempts.begin(connection, records)
     schedule_dialling.begin(connection, records)
     campaign_dialling.begin(connection, records)
-    outbox.put(connection, map(public_events.accepted, records))
 
 
 def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
@@ -151,7 +159,7 @@ def nothing(connection: sa.Connection, arguments: Sequence[None]) -> None:
     """Write nothing: it is enough that the writer has a connection that works."""
 
 
-def _insert_legs(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
+def _insert_legs(connection: outbox.Connection, records: Sequence[CallRecord]) -> None:
     rows = [
         {
             "call_id": record.id,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
@@ -47,13 +47,46 @@ def _after(*, of_all: bool) -> sa.Select[Any]:
 _AFTER = {of_all: _after(of_all=of_all) for of_all in (False, True)}
 
 
-def put(connection: sa.Connection, told: Iterable[PublicEvent]) -> None:
+class Connection(Protocol):
+    """What events, and the first rows of a record, need of a connection.
+
+    `sqlalchemy.Connection` has it, and so has one that does without what SQLAlchemy does around each statement.
+    """
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        """Which SQL it speaks."""
+        ...
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        """What is kept with it."""
+        ...
+
+    def begin(self) -> AbstractContextManager[Transaction]:
+        """Begin a transaction, which is rolled back when the block is left by an error."""
+        ...
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> object:
+        """Run a statement in the driver's own words, once, or for each row of a list."""
+        ...
+
+
+class Transaction(Protocol):
+    """What was begun."""
+
+    def commit(self) -> None:
+        """Make it last."""
+        ...
+
+
+def put(connection: Connection, told: Iterable[PublicEvent]) -> None:
     """Have events inserted in their order at the end of the transaction (`transaction`)."""
     _gathered(connection).extend(told)
 
 
 @contextmanager
-def transaction(connection: sa.Connection) -> Iterator[None]:
+def transaction(connection: Connection) -> Iterator[None]:
     """Run a transaction, and insert what was put in it last, behind all events that are there.
 
     Nobody else stores events from then on until the commit: SQLite has one writer, and on PostgreSQL a lock is
@@ -76,19 +109,17 @@ def transaction(connection: sa.Connection) -> Iterator[None]:
             raise
 
 
-def _gathered(connection: sa.Connection) -> list[PublicEvent]:
+def _gathered(connection: Connection) -> list[PublicEvent]:
     gathered: list[PublicEvent] = connection.info.setdefault("told", [])
     return gathered
 
 
-def _insert_all(connection: sa.Connection, told: Sequence[PublicEvent]) -> None:
+def _insert_all(connection: Connection, told: Sequence[PublicEvent]) -> None:
     if connection.dialect.name == "postgresql":
         # Others learn of it at the commit.
         connection.exec_driver_sql(_LOCK_AND_NOTIFY)
-    newest = connection.exec_driver_sql("SELECT max(id) FROM events").scalar() or 0
-    # The clock may have been set back since.
-    first = max(newest + 1, first_id_at(time.time()))
-    rows = [(event_id, event.organisation, str(event.type), event.body()) for event_id, event in enumerate(told, first)]
+    least = first_id_at(time.time())
+    rows = [(least, event.organisation, str(event.type), event.body()) for event in told]
     connection.exec_driver_sql(_insert(connection.dialect), rows)
 
 
@@ -123,5 +154,13 @@ def to_events(rows: Iterable[Sequence[Any]]) -> tuple[StoredEvent, ...]:
 
 @lru_cache(maxsize=4)
 def _insert(dialect: sa.Dialect) -> str:
-    """Write the INSERT once: one is in the transaction that a call's first INVITE waits for."""
-    return str(sa.insert(events).compile(dialect=dialect, column_keys=["id", "organisation", "type", "body"]))
+    """Write the INSERT once: one is in the transaction that a call's first INVITE waits for.
+
+    An id is the least one that it may have now, or the next after the newest: the clock may have been set back since.
+    """
+    columns = [events.c.organisation, events.c.type, events.c.body]
+    next_id = sa.func.coalesce(sa.func.max(events.c.id), sa.literal_column("0")) + sa.literal_column("1")
+    greater = sa.func.max if dialect.name == "sqlite" else sa.func.greatest
+    first_of = greater(sa.bindparam("least", type_=events.c.id.type), sa.select(next_id).scalar_subquery())
+    given = {column.name: sa.bindparam(f"of_{column.name}", type_=column.type) for column in columns}
+    return str(sa.insert(events).values(id=first_of, **given).compile(dialect=dialect))

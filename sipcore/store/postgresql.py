@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sipcore.domain.errors import StartUpError
+from sipcore.store import outbox
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -155,7 +156,7 @@ class PostgresqlDatabase:
         async with self._writes.connect() as connection:
             return await connection.run_sync(work, argument)
 
-    def write_here(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:  # noqa: ARG002 - as `Database` has it
+    def write_here(self, work: Callable[[outbox.Connection, A], R], argument: A) -> R:  # noqa: ARG002 - as `Database` has it
         """Refuse: a server's answer has to be waited for."""
         raise BlockingIOError("a server's answer has to be waited for")
 

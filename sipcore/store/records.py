@@ -93,7 +93,10 @@ class SqlRecordStore:
             StoreInDoubtError: perhaps it was written.
         """
         if limits is None or limits == CallLimits() or not self.nodes.shared:
-            await self._writer.write_at_once(operations.accept, self._own(record))
+            if record.attempt is None:
+                await self._writer.write_at_once(operations.accept_clicks, self._own(record))
+            else:
+                await self._writer.write(operations.accept, self._own(record))
         else:
             refused = await self._writer.write(accept_within, Limited(self._own(record), limits))
             if record.id in refused:

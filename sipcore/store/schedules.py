@@ -47,7 +47,7 @@ class SqlScheduleStore:
         Raises:
             StoreUnavailableError: nothing was written.
         """
-        await self._writer.write_at_once(schedule_requests.accept, schedule)
+        await self._writer.write(schedule_requests.accept, schedule)
         self._events.on_stored()
         self.on_due()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sipcore.domain.errors import StartUpError
+from sipcore.store import outbox
+from sipcore.store.plain import PlainConnection
 from sipcore.store.postgresql import DatabaseServer
 
 A = TypeVar("A")
@@ -149,10 +152,10 @@ class SqliteDatabase:
         )
         _set_pragmas(self.reads.sync_engine, "query_only = on")
         self._busy_timeout_ms = round(busy_timeout * 1000)
-        self._waits_ms = self._busy_timeout_ms
         # Takes a whole transaction at once: see ADR 4.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="record-writer")
         self._writer: sa.Connection | None = None
+        self._plain: PlainConnection | None = None
         self._distrusted = False
         self._closed = False
         self._opened: FileIdentity | None = None
@@ -178,7 +181,7 @@ class SqliteDatabase:
             await self._in_thread(self._drop_writer)
         return await self._in_thread(self._work, work, argument)
 
-    def write_here(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:
+    def write_here(self, work: Callable[[outbox.Connection, A], R], argument: A) -> R:
         """Run `work` with the write connection in the caller's thread, without waiting for anybody's lock.
 
         Only while no `write` is under way. The caller's thread is the event loop's: see ADR 4.
@@ -186,30 +189,28 @@ class SqliteDatabase:
         Raises:
             OSError, sqlalchemy.exc.SQLAlchemyError: it cannot be done here and now; nothing was written.
         """
-        if self._writer is None or self._distrusted or not self.is_current():
+        if self._plain is None or self._distrusted or not self.is_current():
             raise BlockingIOError("the write connection has to be opened first")
-        self._wait_for_locks(self._writer, 0)
-        return work(self._writer, argument)
-
-    def _wait_for_locks(self, connection: sa.Connection, milliseconds: int) -> None:
-        if self._waits_ms != milliseconds:
-            # Beside SQLAlchemy, which would begin a transaction for it.
-            driver = connection.connection.driver_connection
-            if driver is not None:
-                driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
-            self._waits_ms = milliseconds
+        try:
+            return work(self._plain, argument)
+        except sqlite3.Error as error:
+            raise sa.exc.DBAPIError.instance(None, None, error, sqlite3.Error) from error
 
     def _work(self, work: Callable[[sa.Connection, A], R], argument: A) -> R:
-        if self._writer is None:
+        if self._writer is None or self._plain is None:
             opened = self._file.identity()
             self._writer = self._writes.connect()
             # A first read makes SQLite open its write-ahead log.
             self._writer.exec_driver_sql("SELECT version_num FROM alembic_version")
             self._writer.rollback()
+            self._plain = PlainConnection(self._writer)
             self._opened, self._opened_wal = opened, _identity(self._file.wal)
-            self._waits_ms = self._busy_timeout_ms
-        self._wait_for_locks(self._writer, self._busy_timeout_ms)
-        return work(self._writer, argument)
+        self._plain.wait_for_locks(self._busy_timeout_ms)
+        try:
+            return work(self._writer, argument)
+        finally:
+            # A `write_here` waits for nobody, not even for this statement.
+            self._plain.wait_for_locks(0)
 
     async def _in_thread(self, function: Callable[..., R], *arguments: object) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
@@ -240,7 +241,7 @@ class SqliteDatabase:
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
-            connection, self._writer = self._writer, None
+            connection, self._writer, self._plain = self._writer, None, None
             # Not `close` alone, which would roll back first, and that may fail as the connection did.
             connection.invalidate()
             connection.close()

@@ -29,6 +29,8 @@ A = TypeVar("A")
 R = TypeVar("R")
 Operation = Callable[[sa.Connection, Sequence[A]], R]
 """Writes for all arguments at once, in a transaction that is already open."""
+PlainOperation = Callable[[outbox.Connection, Sequence[A]], R]
+"""One that needs no more of SQLAlchemy than this."""
 
 _log = structlog.get_logger(__name__)
 
@@ -82,7 +84,7 @@ class Writer:
         result: R = await write.done
         return result
 
-    async def write_at_once(self, operation: Operation[A, R], argument: A) -> R:
+    async def write_at_once(self, operation: PlainOperation[A, R], argument: A) -> R:
         """Write here and now where the database can, while nobody else is writing; else as `write`.
 
         Raises:
@@ -143,7 +145,7 @@ class Writer:
             _log.warning("database checkpoint failed", error=str(error))
 
 
-def _run_alone(connection: sa.Connection, work: tuple[Operation[Any, Any], object]) -> object:
+def _run_alone(connection: outbox.Connection, work: tuple[PlainOperation[Any, Any], object]) -> object:
     operation, argument = work
     with outbox.transaction(connection):
         return operation(connection, [argument])
