@@ -124,13 +124,13 @@ def plan_leg(
         contact = destination.extension.contact
         if contact is not None:
             plan = _to_contact(contact, caller, directory, line=destination.number)
-            return replace(plan, headers=(*plan.headers, *extra))
+            return replace(plan, headers=extra) if extra else plan
     trunk = directory.trunks.get(organisation.trunk) if organisation.trunk is not None else None
     if trunk is None:
         return None
     shown = caller if trunk.any_caller_id or not foreign else organisation.caller_id
     plan = _through_trunk(destination.number, shown, trunk, organisation, numbers)
-    return replace(plan, headers=(*plan.headers, *extra))
+    return replace(plan, headers=(*plan.headers, *extra)) if extra else plan
 
 
 def _to_contact(contact: SipAddress, caller: str | None, directory: Directory, *, line: str) -> LegPlan:

@@ -157,7 +157,8 @@ class PartyMaker:
         if plan is None:
             return NowhereParty(uid, destination.number, NO_SUCH_EXTENSION)
         country = around.organisation.country
-        plan = replace(plan, headers=(*plan.headers, *side.headers))
+        if side.headers:
+            plan = replace(plan, headers=(*plan.headers, *side.headers))
         return PhoneParty(uid, plan, side.ring_seconds, country=country, contest=self._contest)
 
     def extension(self, destination: ExtensionDestination, uid: str) -> Party:

@@ -25,6 +25,7 @@ SCHEMA_VERSION = 1
 """Rises when a member is taken out or changes its meaning; new members and new types do not count."""
 _ID_DIGITS = 16
 _SEQUENCE_BITS = 20
+_WRITER = json.JSONEncoder(separators=(",", ":"))
 
 QueueStep = QueueCommand | QueueNotice
 """What a call wants of a queue, or is told by it."""
@@ -99,7 +100,7 @@ class PublicEvent:
             "uids": self.uids,
             "data": self.data,
         }
-        return json.dumps(members, separators=(",", ":"))
+        return _WRITER.encode(members)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from sipcore.domain.errors import NoLegCapacityError
 from sipcore.domain.slots import Slots
 
 _LEG_AND_LINK = 2
+_BY_ROOM = itemgetter(0)
 _HUB_MIN_SLOTS = 3
 """A link to a hub takes one of its slots and one elsewhere: with two it would win no place for anybody."""
 _HUB_MAX_SLOTS = 4
@@ -152,8 +154,8 @@ class Capacity(Generic[CarrierT]):
 
     def with_room(self, legs: int) -> list[CarrierT]:
         """List the workers on which a call of so many legs fits, the emptiest first."""
-        fitting = [worker for worker in self.workers.values() if not worker.registers and worker.free >= legs]
-        return sorted(fitting, key=lambda worker: -worker.free)
+        room = [(worker.free, worker) for worker in self.workers.values() if not worker.registers]
+        return [worker for free, worker in sorted(room, key=_BY_ROOM, reverse=True) if free >= legs]
 
     def reserve(self, worker: CarrierT, legs: int, *, hidden: int = 0, family: int | None = None) -> Slots:
         """Reserve slots on a worker that has them."""

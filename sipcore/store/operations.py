@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,29 +35,34 @@ class _PlainInsert:
 
     A record's first write stands between the request and the first INVITE: what SQLAlchemy does anew for each execution
     (the cache key, the context, the processors) takes as long there as the database.
+
+    Args:
+        table: the rows' table.
+        names: of its columns, in the order of the values.
+        dialect: which SQL the database speaks.
     """
 
-    def __init__(self, table: sa.Table, dialect: sa.Dialect) -> None:
-        names = [column.name for column in table.columns]
+    def __init__(self, table: sa.Table, names: Sequence[str], dialect: sa.Dialect) -> None:
         self._sql = str(sa.insert(table).compile(dialect=dialect, column_keys=names))
-        self._in_order = itemgetter(*names)
+        self._as_in_table = itemgetter(*(names.index(column.name) for column in table.columns))
         processors = (column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns)
         self._processed = [(place, process) for place, process in enumerate(processors) if process is not None]
 
-    def run(self, connection: outbox.Connection, rows: Sequence[Row]) -> None:
+    def run(self, connection: outbox.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert rows.
 
         Raises:
             sqlalchemy.exc.StatementError: a value is not fit for its column.
         """
         try:
-            values = [self._values(row) for row in rows]
+            values = [self._in_driver_terms(row) for row in rows]
         except ValueError as error:
             raise sa.exc.StatementError(str(error), self._sql, None, error) from error
-        connection.exec_driver_sql(self._sql, values)
+        if values:
+            connection.exec_driver_sql(self._sql, values)
 
-    def _values(self, row: Row) -> tuple[Any, ...]:
-        values = list(self._in_order(row))
+    def _in_driver_terms(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(self._as_in_table(row))
         for place, process in self._processed:
             # Most columns of a first row are NULL, which no processor changes.
             if values[place] is not None:
@@ -65,14 +70,20 @@ class _PlainInsert:
         return tuple(values)
 
 
+_CALL_VALUES = attrgetter(*CALL_FIELDS)
+_LEG_VALUES = attrgetter(*LEG_FIELDS)
+_OF_THE_CALL = ("call_id", "position", "organisation", "accepted_at", "outcome")
+"""Columns of `legs` beside a leg's own."""
+
+
 @lru_cache(maxsize=4)
 def _insert_calls(dialect: sa.Dialect) -> _PlainInsert:
-    return _PlainInsert(calls, dialect)
+    return _PlainInsert(calls, CALL_FIELDS, dialect)
 
 
 @lru_cache(maxsize=4)
 def _insert_legs_into(dialect: sa.Dialect) -> _PlainInsert:
-    return _PlainInsert(legs, dialect)
+    return _PlainInsert(legs, (*_OF_THE_CALL, *LEG_FIELDS), dialect)
 
 
 _OVERWRITE_CALLS = overwriting(calls)
@@ -95,7 +106,7 @@ _DELETE_LEGS = sa.delete(legs).where(legs.c.call_id == sa.bindparam("of_call"))
 
 def accept_clicks(connection: outbox.Connection, records: Sequence[CallRecord]) -> None:
     """Insert calls that are no attempts, their legs, and that they were accepted."""
-    _insert_calls(connection.dialect).run(connection, _call_rows(records))
+    _insert_calls(connection.dialect).run(connection, map(_CALL_VALUES, records))
     _insert_legs(connection, records)
     outbox.put(connection, map(public_events.accepted, records))
 
@@ -160,25 +171,15 @@ def nothing(connection: sa.Connection, arguments: Sequence[None]) -> None:
 
 
 def _insert_legs(connection: outbox.Connection, records: Sequence[CallRecord]) -> None:
-    rows = [
-        {
-            "call_id": record.id,
-            "position": position,
-            "organisation": record.organisation,
-            "accepted_at": record.accepted_at,
-            "outcome": record.disposition,
-            **_row(leg, LEG_FIELDS),
-        }
-        for record in records
-        for position, leg in enumerate(record.legs, start=1)
-    ]
-    if rows:
-        _insert_legs_into(connection.dialect).run(connection, rows)
+    _insert_legs_into(connection.dialect).run(
+        connection,
+        (
+            (record.id, position, record.organisation, record.accepted_at, record.disposition, *_LEG_VALUES(leg))
+            for record in records
+            for position, leg in enumerate(record.legs, start=1)
+        ),
+    )
 
 
 def _call_rows(records: Sequence[CallRecord]) -> list[Row]:
-    return [_row(record, CALL_FIELDS) for record in records]
-
-
-def _row(record: CallRecord | LegRecord, names: tuple[str, ...]) -> Row:
-    return {name: getattr(record, name) for name in names}
+    return [dict(zip(CALL_FIELDS, _CALL_VALUES(record), strict=True)) for record in records]
