@@ -22,6 +22,7 @@ from api.metrics import Metrics
 from api.openapi import describe
 from api.openapi_3_0 import in_openapi_3_0
 from api.operations import Operation, by_pattern
+from api.request import RoutedApplication
 from api.resources.batches import BatchesResource
 from api.resources.calls import CallsResource, HangUpElsewhere, LiveRecords
 from api.resources.campaigns import CampaignsResource
@@ -174,7 +175,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         ),
     ]
     description = describe(operations)
-    return Application(
+    return RoutedApplication(
         [
             Rule(RouteWithBody(_DIALUP, "/API/dialup"), DialupBodyHandler, dialup),
             Rule(Route(_DIALUP, "/API/dialup"), DialupHandler, dialup),

@@ -44,12 +44,16 @@ class Clicks:
             }
         )  # fmt: skip
         request = f"GET /API/dialup.php?{query} HTTP/1.1\r\nHost: {self._where[0]}\r\nConnection: close\r\n\r\n"
+        octets = request.encode()
+        connection = socket.socket()
+        connection.settimeout(_CONNECT_SECONDS)
         self.begun[call] = time.time_ns()
         try:
             # On loopback the kernel connects at once, so blocking costs less than a turn of the loop.
-            connection = socket.create_connection(self._where, _CONNECT_SECONDS)
-            connection.sendall(request.encode())
+            connection.connect(self._where)
+            connection.sendall(octets)
         except OSError as error:
+            connection.close()
             self.answers[call] = str(error)
             return
         connection.setblocking(False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -54,7 +54,7 @@ class FurtherParty:
 
 def new_uid() -> str:
     """Mint a UniqueID, or the id of a recording: 32 hex digits."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def destinations(

@@ -7,9 +7,7 @@ cold, it took 0.3 of the 0.9 ms that a record's first rows took.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 
@@ -36,19 +34,27 @@ class PlainConnection:
         """Have every statement wait for another program's lock so long, SQLAlchemy's too."""
         self._cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
-    @contextmanager
-    def begin(self) -> Iterator[PlainConnection]:
-        """Begin a transaction alone; it is rolled back when the block is left by an error.
+    def begin(self) -> Self:
+        """Begin a transaction alone; it is rolled back when the block is left without a commit.
 
         Raises:
             sqlite3.Error: another program has the lock, or the database fails.
         """
         self._cursor.execute("BEGIN IMMEDIATE")
-        try:
-            yield self
-        finally:
-            if self._driver.in_transaction:
-                self._cursor.execute("ROLLBACK")
+        return self
+
+    def __enter__(self) -> Self:
+        """Go on with the transaction that was begun."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Roll back what was not committed.
+
+        Raises:
+            sqlite3.Error: the database fails.
+        """
+        if self._driver.in_transaction:
+            self._cursor.execute("ROLLBACK")
 
     def commit(self) -> None:
         """Make what was done since `begin` last.

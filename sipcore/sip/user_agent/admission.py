@@ -66,12 +66,14 @@ class Admission:
         """Take note that a call, whoever placed it, has given its media sockets back."""
         self._ended.extend([time.monotonic()] * self._streams.get(call_id, 1))
 
-    def forget_ended(self) -> set[int]:
-        """Forget the calls whose numbers may be given to others now; return the numbers that are in use."""
-        calls = library.open_call_ids()
+    def forget_ended(self) -> None:
+        """Forget the calls whose numbers may be given to others now."""
+        if self._streams:
+            self._keep_open(library.open_call_ids())
+
+    def _keep_open(self, calls: set[int]) -> None:
         self._streams = {call_id: streams for call_id, streams in self._streams.items() if call_id in calls}
         self._links_in &= calls
-        return calls
 
     def _refusal(self, invite: str) -> int | None:
         """Tell the status that a new INVITE gets at once, or None to let it in."""
@@ -92,7 +94,8 @@ class Admission:
     def _has_room(self, *, is_link: bool) -> bool:
         while self._ended and self._ended[0] < time.monotonic() - _HANDLE_SECONDS:
             self._ended.popleft()
-        calls = self.forget_ended()
+        calls = library.open_call_ids()
+        self._keep_open(calls)
         streams = len(calls - self._streams.keys()) + sum(self._streams.values()) + len(self._ended)
         may_come = is_link or len(self._streams) - len(self._links_in) + self.undecided < self.legs
         return may_come and len(calls) < self._max_calls and streams < _STREAMS_IN_HANDLES

@@ -40,10 +40,12 @@ class Ladders:
         self._send = send
         self._legs: dict[bytes, _Leg] = {}
         self._newest: tuple[bytes, Rung] | None = None
+        self._seen: list[tuple[float, bytes, bytes, bool]] = []
         library.watch_messages(self._take)
 
     def begin(self, uid: str) -> None:
         """Note the messages of a leg from now on, and the one that it came in with."""
+        self._look_at_seen()
         key = uid.encode()
         self._legs[key] = leg = _Leg()
         if self._newest is not None and self._newest[0] == key:
@@ -51,11 +53,13 @@ class Ladders:
 
     def tell(self) -> None:
         """Tell what was noted of all legs."""
+        self._look_at_seen()
         for key, leg in self._legs.items():
             self._tell(key, leg)
 
     def end(self, uid: str) -> None:
         """Tell what is left of a leg, and note no more of it."""
+        self._look_at_seen()
         key = uid.encode()
         leg = self._legs.pop(key, None)
         if leg is not None:
@@ -67,6 +71,15 @@ class Ladders:
             self._send(MessagesSeen(key.decode(), rungs))
 
     def _take(self, info: bytes, text: bytes, *, sent: bool) -> None:
+        """Keep one message until there is time to look at it: those that are sent wait for this."""
+        self._seen.append((time.monotonic(), info, text, sent))
+
+    def _look_at_seen(self) -> None:
+        seen, self._seen = self._seen, []
+        for message in seen:
+            self._look_at(*message)
+
+    def _look_at(self, at: float, info: bytes, text: bytes, sent: bool) -> None:
         """Note one message: a leg's, or one that may begin a leg."""
         found = _CALL_ID.search(text)
         leg = self._legs.get(found[1]) if found is not None else None
@@ -76,7 +89,7 @@ class Ladders:
         if parts is None:
             return
         code = None if parts[1] is None else int(parts[1])
-        rung = Rung(time.monotonic(), sent, parts[2].decode("ascii", "replace"), code, int(parts[3]))
+        rung = Rung(at, sent, parts[2].decode("ascii", "replace"), code, int(parts[3]))
         if leg is not None:
             leg.note(rung)
         else:
