@@ -24,7 +24,7 @@ from api.openapi_3_0 import in_openapi_3_0
 from api.operations import Operation, by_pattern
 from api.request import RoutedApplication
 from api.resources.batches import BatchesResource
-from api.resources.calls import CallsResource, HangUpElsewhere, LiveRecords
+from api.resources.calls import CallsResource, LiveRecords
 from api.resources.campaigns import CampaignsResource
 from api.resources.described import described_operations
 from api.resources.do_not_call import DoNotCallResource
@@ -37,6 +37,7 @@ from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.calls import CallControl, Calls, LiveDirectory
 from sipcore.service.campaigns import Campaigns
+from sipcore.service.errand import PassOn
 from sipcore.service.idempotency import Idempotency
 from sipcore.service.key_ring import KeyRing
 from sipcore.service.ladders import LadderStore
@@ -110,7 +111,7 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
     workers_ready: Callable[[], bool],
     trunk_states: Callable[[], Sequence[TrunkState]],
     idempotency: Idempotency,
-    hang_up_elsewhere: HangUpElsewhere,
+    hang_up_elsewhere: PassOn,
     metrics: Metrics,
     metrics_token: str | None = None,
     stopping: Callable[[], bool] = lambda: False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import pwd
 import signal
@@ -20,6 +19,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from api.application import SERVER_OPTIONS, make_application
+from api.garbage import collect_seldom
 from api.handlers.events import EventStreams
 from api.log_setup import set_up
 from api.metrics import Metrics, Sources
@@ -38,9 +38,9 @@ from sipcore.service.authentication import Authenticator
 from sipcore.service.batches import Batches
 from sipcore.service.call_engine import CallEngine
 from sipcore.service.calls import LiveDirectory
-from sipcore.service.calls_elsewhere import CallsElsewhere
 from sipcore.service.campaign_dialler import CampaignDialler
 from sipcore.service.campaigns import Campaigns
+from sipcore.service.errand import Errand
 from sipcore.service.eventing import Eventing
 from sipcore.service.idempotency import Idempotency
 from sipcore.service.key_ring import KeyRing
@@ -53,6 +53,7 @@ from sipcore.service.scheduler import Scheduler
 from sipcore.service.schedules import Schedules
 from sipcore.sip.pool import WorkerPool
 from sipcore.sip.starter import PoolSettings
+from sipcore.store.notices import CAMPAIGNS_DUE, SCHEDULES_DUE
 from sipcore.store.opening import migrate as migrate_database
 from sipcore.store.records import SqlRecordStore, open_store
 
@@ -62,10 +63,6 @@ TakeOver = Callable[[Directory], Awaitable[None]]
 """Tells everybody who keeps something of the directory that there is a new one."""
 
 Done = TypeVar("Done")
-
-_YOUNG_GARBAGE = 20_000
-"""Objects made before the collector looks at the young ones: a call makes some hundreds, so that few requests wait
-for a collection."""
 
 
 def serve(config: Path) -> int:
@@ -206,6 +203,7 @@ class _Server:
         limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
         engine = CallEngine(pool, store, self._directory, numbers, limits, recorder, steps=self._metrics.calls)
         batches = Batches(engine, store, self._directory, numbers, engine.queues)
+        batches.cancel_elsewhere = Errand(nodes, "cancel-batch", batches.cancel_here).pass_on
         streams = EventStreams(events.log)
         engine.queues.on_agent = events.recorder.agent_changed
         await engine.queues.start()
@@ -213,16 +211,14 @@ class _Server:
         engine.start()
         ladders = LadderExpiry(store.ladders, kept_days=self._settings.storage.ladder_days)
         ladders.start()
-        scheduler = Scheduler(store.schedules, engine, nodes.id, self._settings.schedule.grace)
-        schedules = Schedules(store.schedules, scheduler, self._directory, numbers)
-        scheduler.on_dialled = self._metrics.scheduled
+        scheduler, schedules = self._future_calls(store, engine, nodes)
         self._metrics.watch(Sources(pool.state, pool.trunk_states, self._directory, engine.queues, events))
         scheduler.start()
         dialler = CampaignDialler(store.campaigns, engine, self._directory, numbers, engine.queues, store.nodes)
         dialler.start()
-        application = self._application(
-            engine, CallsElsewhere(nodes, engine), batches, schedules, store, recordings, streams, pool
-        )
+        nodes.listen(CAMPAIGNS_DUE, lambda _text: dialler.wake())
+        hang_up = Errand(nodes, "hang-up", engine.hang_up)
+        application = self._application(engine, hang_up, batches, schedules, store, recordings, streams, pool)
         server = HTTPServer(application, **SERVER_OPTIONS)
         server.add_sockets(sockets)
 
@@ -233,7 +229,7 @@ class _Server:
             await events.webhooks.configure()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, take_over)
-        _collect_seldom()
+        collect_seldom()
         _announce(sockets[0], pool.ready_workers)
         await self._stop.wait()
         _log.info("stopping", calls=engine.calls_in_progress)
@@ -261,10 +257,18 @@ class _Server:
         await nodes.start()
         return nodes
 
+    def _future_calls(self, store: SqlRecordStore, engine: CallEngine, nodes: Nodes) -> tuple[Scheduler, Schedules]:
+        scheduler = Scheduler(store.schedules, engine, nodes.id, self._settings.schedule.grace)
+        scheduler.on_dialled = self._metrics.scheduled
+        nodes.listen(SCHEDULES_DUE, lambda _text: scheduler.wake())
+        schedules = Schedules(store.schedules, scheduler, self._directory, PhoneNumberPlan())
+        schedules.withdraw_elsewhere = Errand(nodes, "withdraw", scheduler.withdraw).pass_on
+        return scheduler, schedules
+
     def _application(  # noqa: PLR0913, PLR0917 - each is one thing that the API shows
         self,
         engine: CallEngine,
-        elsewhere: CallsElsewhere,
+        hang_up: Errand,
         batches: Batches,
         schedules: Schedules,
         store: SqlRecordStore,
@@ -291,7 +295,7 @@ class _Server:
             workers_ready=lambda: pool.ready_workers > 0,
             trunk_states=pool.trunk_states,
             idempotency=Idempotency(store.idempotency),
-            hang_up_elsewhere=elsewhere.hang_up,
+            hang_up_elsewhere=hang_up.pass_on,
             metrics=self._metrics,
             metrics_token=None if token is None else token.get_secret_value(),
             stopping=self._stop.is_set,
@@ -334,13 +338,6 @@ class _Server:
 def _announce(listening: socket, workers: int) -> None:
     host, port = listening.getsockname()[:2]
     _log.info("serving", url=f"http://{host}:{port}/API/dialup.php", workers=workers)
-
-
-def _collect_seldom() -> None:
-    """Leave what was made at the start out of garbage collections, and make them seldom."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_GARBAGE)
 
 
 def worker_user(settings: Settings) -> tuple[int, int] | tuple[None, None]:

@@ -18,12 +18,12 @@ from sipcore.domain.directory import Scope
 from sipcore.domain.record import CallRecord
 from sipcore.domain.role import Role
 from sipcore.service.calls import CallControl, Calls, DialRequest, FurtherLeg
+from sipcore.service.errand import PassOn
 from sipcore.service.store import RecordStore
 
 _RECORDING_ACTIONS = (RecordingAction.PAUSE, RecordingAction.RESUME, RecordingAction.STOP)
 """Each says what is to be; what turns with every key press is for keys."""
 
-HangUpElsewhere = Callable[[str, str], Awaitable[None]]
 LiveRecords = Callable[[str], Sequence[CallRecord]]
 """From an organisation's name to its calls in progress, newest first."""
 
@@ -50,7 +50,7 @@ class CallsResource:
         store: RecordStore,
         live_record: LiveRecord,
         live_records: LiveRecords,
-        hang_up_elsewhere: HangUpElsewhere,
+        hang_up_elsewhere: PassOn,
     ) -> None:
         self._calls = calls
         self._control = control

@@ -110,18 +110,20 @@ class BatchReport:
 
 
 def report_of(batch: BatchRecord, records: Iterable[CallRecord]) -> BatchReport:
-    """Read the results of a batch that has ended off its calls' records.
+    """Read the results of a batch off its calls' records.
 
     Args:
         batch: the batch.
         records: of its calls.
     """
     by_number = {record.dial1: record for record in records}
+    waits = batch.ended_at is None and batch.cancelled_by is None
+    without_call = NumberState.QUEUED if waits else NumberState.CANCELLED
     results = []
     for position, number in enumerate(batch.numbers):
         record = by_number.get(number)
         if record is None:
-            results.append(NumberResult(number, NumberState.CANCELLED, None, *batch.uids(position), None))
+            results.append(NumberResult(number, without_call, None, *batch.uids(position), None))
         else:
             results.append(NumberResult(number, *_first_stage(record, batch), *batch.uids(position), record.id))
     return BatchReport(batch, tuple(results))

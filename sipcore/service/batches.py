@@ -20,6 +20,7 @@ from sipcore.domain.errors import (
 )
 from sipcore.domain.record import RecordFilter
 from sipcore.service.calls import DEFAULT_RING_SECONDS, Calls, DialRequest, LiveDirectory
+from sipcore.service.errand import PassOn, nobody_else
 from sipcore.service.live_batch import LiveBatch
 from sipcore.service.number_list import checked
 from sipcore.service.queue_board import QueueBoard
@@ -62,11 +63,15 @@ class Batches:
         directory: organisations in force.
         numbers: the world's numbering plans.
         queues: tell how many numbers may be dialled for their agents.
+
+    Attributes:
+        cancel_elsewhere: has another node cancel a batch that it dials.
     """
 
     def __init__(
         self, calls: Calls, store: CallStore, directory: LiveDirectory, numbers: NumberPlan, queues: QueueBoard
     ) -> None:
+        self.cancel_elsewhere: PassOn = nobody_else
         self._calls = calls
         self._store = store
         self._directory = directory
@@ -144,10 +149,21 @@ class Batches:
         Raises:
             StoreUnavailableError: as `get`.
         """
+        if self.cancel_here(organisation, batch_id):
+            return await self.get(organisation, batch_id)
+        report = await self.get(organisation, batch_id)
+        if report is None or report.record.ended_at is not None:
+            return report
+        await self.cancel_elsewhere(organisation, batch_id)
+        return replace(report, record=replace(report.record, cancelled_by=report.record.cancelled_by or "request"))
+
+    def cancel_here(self, organisation: str, batch_id: str) -> bool:
+        """Cancel a batch; False: it is none that this node dials."""
         live = self._live.get(batch_id)
-        if live is not None and live.organisation == organisation:
-            live.cancel("request")
-        return await self.get(organisation, batch_id)
+        if live is None or live.organisation != organisation:
+            return False
+        live.cancel("request")
+        return True
 
     def stop(self) -> None:
         """Take no new batch, and dial nothing more; called before the calls are ended."""

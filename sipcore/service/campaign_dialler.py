@@ -95,8 +95,12 @@ class CampaignDialler:
 
     def start(self) -> None:
         """Begin to dial."""
-        self._store.on_due = self._turns.wake
+        self._store.on_due = self.wake
         self._turns.start()
+
+    def wake(self) -> None:
+        """Look at all campaigns now: something may be due earlier than it was, or was stopped."""
+        self._turns.wake()
 
     async def stop(self) -> None:
         """Dial nothing more; called before the calls are ended."""

@@ -90,18 +90,23 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin to dial what is due."""
-        self._store.on_due = self._turns.wake
+        self._store.on_due = self.wake
         self._turns.start()
 
     async def stop(self) -> None:
         """Dial nothing more; called before the calls are ended."""
         await self._turns.stop()
 
-    def withdraw(self, organisation: str, call_id: str) -> None:
-        """Hang up an attempt that nobody has answered yet."""
+    def wake(self) -> None:
+        """Look for what is due now: something may be due earlier than it was."""
+        self._turns.wake()
+
+    def withdraw(self, organisation: str, call_id: str) -> bool:
+        """Hang up an attempt unless somebody has answered it; False: it is none of this node's."""
         accepted = self._under_way.get(call_id)
         if accepted is not None and not accepted.first_stage.done():
             self._calls.hang_up(organisation, call_id)
+        return accepted is not None
 
     async def _turn(self) -> float:
         """Dial everything that is due now; return for how many seconds nothing is to be done."""

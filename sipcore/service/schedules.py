@@ -17,6 +17,7 @@ from sipcore.domain.retry import LONGEST_SECONDS, MAX_RETRIES, SHORTEST_SECONDS,
 from sipcore.domain.schedule import NewSchedule, SchedulePage, ScheduleReport, ScheduleTerms
 from sipcore.domain.schedule_date import read_date
 from sipcore.service.calls import DEFAULT_RING_SECONDS, DialRequest, LiveDirectory
+from sipcore.service.errand import PassOn, nobody_else
 from sipcore.service.number_list import checked
 from sipcore.service.scheduler import Scheduler, utc_now
 from sipcore.service.store import ScheduleStore
@@ -125,6 +126,9 @@ class Schedules:
         directory: organisations in force.
         numbers: the world's numbering plans.
         now: the present (aware).
+
+    Attributes:
+        withdraw_elsewhere: has another node hang up an attempt, as the scheduler does here.
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class Schedules:
         numbers: NumberPlan,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
+        self.withdraw_elsewhere: PassOn = nobody_else
         self._store = store
         self._scheduler = scheduler
         self._directory = directory
@@ -218,7 +223,8 @@ class Schedules:
             StoreUnavailableError: the database does not answer.
         """
         for call in await self._store.cancel(organisation, schedule_id, self._now()):
-            self._scheduler.withdraw(organisation, call)
+            if not self._scheduler.withdraw(organisation, call):
+                await self.withdraw_elsewhere(organisation, call)
         return await self._store.get(organisation, schedule_id)
 
     async def _checked(self, terms: ScheduleTerms, organisation: Organisation) -> ScheduleTerms:

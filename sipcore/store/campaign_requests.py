@@ -34,6 +34,7 @@ from sipcore.store.campaign_schema import (
     campaigns,
     do_not_call,
 )
+from sipcore.store.notices import CAMPAIGNS_DUE, notify
 
 _C, _N, _D = campaigns.c, campaign_numbers.c, do_not_call.c
 _COUNT = (
@@ -154,6 +155,8 @@ def add(connection: sa.Connection, blocks: Sequence[Block]) -> tuple[int, tuple[
         connection.execute(sa.insert(campaign_refusals), told)
     totals = {"numbers": header.numbers + len(wanted), "refused": header.refused + len(refused)}
     connection.execute(sa.update(campaigns).where(_C.id == block.campaign).values(totals))
+    if added and header.state == CampaignState.RUNNING:
+        notify(connection, CAMPAIGNS_DUE)
     return len(added), tuple(refused)
 
 
@@ -198,6 +201,7 @@ def act(connection: sa.Connection, acts: Sequence[Act]) -> None:
         if header.started_at is None and state is CampaignState.RUNNING:
             values["started_at"] = wanted.now
         connection.execute(sa.update(campaigns).where(_C.id == wanted.campaign).values(values))
+        notify(connection, CAMPAIGNS_DUE)
         outbox.put(connection, [campaign_events.entered(read(connection, header), state, wanted.now)])
         end_those_over(connection, {wanted.campaign: wanted.now})
 

@@ -20,14 +20,12 @@ import sqlalchemy as sa
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.store.failures import unavailable
 from sipcore.store.lock_keys import lock_key
+from sipcore.store.notices import CHANNEL, notify
 from sipcore.store.postgresql import DatabaseServer
 from sipcore.store.schema import nodes
 from sipcore.store.settlement import settle
 from sipcore.store.writer import Writer
 
-CHANNEL = "click2call"
-"""Name of PostgreSQL's notification channel; a payload is the sender's application name, a topic, and a text."""
-_NOTIFY = sa.text("SELECT pg_notify(:channel, current_setting('application_name') || :told)")
 _LIFE_PATIENCE_SECONDS = 2.0
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What asyncpg raises when it does not get its answer."""
@@ -243,4 +241,4 @@ def _of_one_among(dead: Sequence[str], node: sa.ColumnElement[str]) -> sa.Column
 
 def _notify(connection: sa.Connection, told: Sequence[tuple[str, str]]) -> None:
     for topic, text in told:
-        connection.execute(_NOTIFY, {"channel": CHANNEL, "told": f" {topic} {text}"})
+        notify(connection, topic, text)

@@ -24,6 +24,7 @@ from sipcore.domain.schedule import (
 )
 from sipcore.store import outbox
 from sipcore.store.cursor import PagePosition
+from sipcore.store.notices import SCHEDULES_DUE, notify
 from sipcore.store.schedule_dialling import end_those_over
 from sipcore.store.schema import attempts, schedule_numbers, schedules
 
@@ -73,6 +74,7 @@ def accept(connection: sa.Connection, accepted: Sequence[NewSchedule]) -> None:
     connection.execute(sa.insert(schedules), rows)
     _insert_numbers(connection, [(each.id, each.organisation, each.terms) for each in accepted])
     outbox.put(connection, map(schedule_events.accepted, accepted))
+    notify(connection, SCHEDULES_DUE)
 
 
 def change(connection: sa.Connection, changes: Sequence[Change]) -> None:
@@ -90,6 +92,7 @@ def change(connection: sa.Connection, changes: Sequence[Change]) -> None:
             raise ScheduleRunningError("it is being dialled already, or is over: it cannot be changed any more")
         connection.execute(sa.delete(schedule_numbers).where(_N.schedule_id == each.id))
         _insert_numbers(connection, [(each.id, each.organisation, each.terms)])
+    notify(connection, SCHEDULES_DUE)
 
 
 def cancel(connection: sa.Connection, cancellations: Sequence[Cancellation]) -> None:

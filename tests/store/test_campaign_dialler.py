@@ -26,6 +26,7 @@ from sipcore.service.campaign_dialler import CampaignDialler
 from sipcore.service.campaigns import Campaigns
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.sip.fake import RINGS, refuses
+from sipcore.store.notices import CAMPAIGNS_DUE
 
 ANY_TIME = {"default": "mon-sun 00:00-24:00"}
 WAITING, DIALLING, ANSWERED, FAILED, CANCELLED, DO_NOT_CALL, REFUSED = CampaignNumberState
@@ -63,6 +64,7 @@ class Site(NodeSite):
         self.dialler = CampaignDialler(
             store, self.engine, self.directory, numbers, self.engine.queues, self.store.nodes, self.clock
         )
+        self.nodes.listen(CAMPAIGNS_DUE, lambda _text: self.dialler.wake())
         self.dialler.start()
         return self
 
@@ -226,6 +228,21 @@ async def test_a_stop_hangs_up_what_rings_and_leaves_those_who_talk(database_url
         await site.end_all()
         await site.until(new, ANSWERED, CANCELLED, WAITING)
         assert (await site.campaigns.get("acme", new.id)).state is CampaignState.STOPPED
+
+
+async def test_a_node_that_sleeps_is_woken_by_what_another_is_told_of_a_campaign(postgresql_url, monkeypatch):
+    monkeypatch.setattr(campaign_dialler, "POLL_SECONDS", 3600.0)
+    first, second = numbers(2)
+    async with Site(postgresql_url, dict.fromkeys(numbers(2), RINGS)) as dials, Site(postgresql_url) as other:
+        await other.dialler.stop()
+        new = await other.started(first)
+        await dials.until(new, DIALLING)
+        await other.upload(new, second)
+        await dials.until(new, DIALLING, DIALLING)
+        await dials.port.settled()
+        await other.act(new, STOP)
+        await dials.until(new, CANCELLED, CANCELLED)
+        assert dials.engine.calls_in_progress == 0
 
 
 async def test_one_number_is_dialled_for_each_free_agent_of_a_queue(database_url):

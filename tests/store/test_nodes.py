@@ -6,13 +6,18 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
-from node_site import NodeSite
+from node_site import CUSTOMER, NodeSite
 
+from sipcore.domain.batch import BatchState, NumberState
 from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.causes import Disposition
+from sipcore.domain.directory import Announcement
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.service import nodes
-from sipcore.service.calls_elsewhere import CallsElsewhere
+from sipcore.service.batches import Batches, BatchRequest
+from sipcore.service.errand import Errand
+from sipcore.service.numbers import PhoneNumberPlan
+from sipcore.sip.fake import RINGS
 from sipcore.store.records import open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -144,8 +149,42 @@ async def test_a_node_on_a_file_is_alone(tmp_path):
 async def test_a_call_is_hung_up_by_the_node_that_carries_it_whichever_is_asked(postgresql_url):
     async with NodeSite(postgresql_url) as one, NodeSite(postgresql_url) as other:
         call, kept = await one.dial(), await one.dial()
-        CallsElsewhere(one.nodes, one.engine)
-        await CallsElsewhere(other.nodes, other.engine).hang_up("another", kept.id)
-        await CallsElsewhere(other.nodes, other.engine).hang_up("acme", call.id)
+        Errand(one.nodes, "hang-up", one.engine.hang_up)
+        asked = Errand(other.nodes, "hang-up", other.engine.hang_up)
+        await asked.pass_on("another", kept.id)
+        await asked.pass_on("acme", call.id)
         assert (await other.written(call.id)).ended_by == "request"
         assert not kept.over.done()
+
+
+async def test_a_batch_is_cancelled_by_the_node_that_dials_it_whichever_is_asked(postgresql_url):
+    async with BatchSite(postgresql_url) as one, BatchSite(postgresql_url) as other:
+        one.port.scripts[CUSTOMER] = RINGS
+        batch = await one.batches.dial(BatchRequest("acme", "alice", (CUSTOMER, "+12025550124"), "800"))
+        await until(lambda: one.port.living_legs)
+        asked = await other.batches.get("acme", batch.id)
+        assert [result.status for result in asked.results] == [NumberState.RINGING, NumberState.QUEUED]
+        assert await other.batches.cancel("another", batch.id) is None
+        told = await other.batches.cancel("acme", batch.id)
+        assert (told.record.state, told.record.cancelled_by) == (BatchState.CANCELLED, "request")
+        await asyncio.wait_for(batch.ended, 10)
+        assert one.port.living_legs == []
+        assert [result.status for result in batch.report().results] == [NumberState.CANCELLED, NumberState.CANCELLED]
+
+
+class BatchSite(NodeSite):
+    """A node that dials many numbers, one at a time."""
+
+    def __init__(self, url):
+        super().__init__(url, announcements={"800": Announcement("800", "/notice.wav")}, max_calls=1)
+
+    async def __aenter__(self):
+        await super().__aenter__()
+        self.batches = Batches(self.engine, self.store, self.directory, PhoneNumberPlan(), self.engine.queues)
+        self.batches.cancel_elsewhere = Errand(self.nodes, "cancel-batch", self.batches.cancel_here).pass_on
+        return self
+
+    async def __aexit__(self, *raised):
+        self.batches.stop()
+        await super().__aexit__(*raised)
+        await self.batches.finish()

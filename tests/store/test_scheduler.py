@@ -11,10 +11,12 @@ from node_site import CUSTOMER, NodeSite
 from sipcore.domain.errors import NoLegCapacityError, StoreUnavailableError
 from sipcore.domain.schedule import NumberStatus, ScheduleState
 from sipcore.service import scheduler as scheduling
+from sipcore.service.errand import Errand
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.scheduler import Scheduler, up_seconds
-from sipcore.service.schedules import ScheduleRequest, Schedules
+from sipcore.service.schedules import ScheduleChanges, ScheduleRequest, Schedules
 from sipcore.sip.fake import RINGS, refuses
+from sipcore.store.notices import SCHEDULES_DUE
 
 SECOND = timedelta(seconds=1)
 MINUTE = 60 * SECOND
@@ -52,6 +54,8 @@ class Site(NodeSite):
             lambda: up_seconds() + self.suspended,
         )
         self.schedules = Schedules(self.store.schedules, self.scheduler, self.directory, PhoneNumberPlan(), self.clock)
+        self.schedules.withdraw_elsewhere = Errand(self.nodes, "withdraw", self.scheduler.withdraw).pass_on
+        self.nodes.listen(SCHEDULES_DUE, lambda _text: self.scheduler.wake())
         self.scheduler.start()
         async with asyncio.timeout(10):
             while self.scheduler._looked_up is None:  # noqa: ASYNC110 - it tells nobody
@@ -243,6 +247,52 @@ async def test_a_call_that_was_answered_goes_on_when_it_is_cancelled(database_ur
         await site.port.settled()
         await site.schedules.cancel("acme", new.id)
         assert len(site.engine._calls) == 1
+
+
+async def test_one_that_rings_is_hung_up_by_the_node_that_dials_it_whichever_is_asked(postgresql_url):
+    dials, other = Site(postgresql_url, scripts={"101": RINGS}), Site(postgresql_url)
+    async with served_by(dials, other):
+        await other.scheduler.stop()
+        new = await dials.later(0, retries=5)
+        await dials.until(new, NumberStatus.DIALLING)
+        await dials.port.settled()
+        await other.schedules.cancel("acme", new.id)
+        report = await other.until(new, NumberStatus.CANCELLED)
+        assert report.schedule.state is ScheduleState.CANCELLED
+        assert dials.engine.calls_in_progress == 0
+
+
+async def test_one_that_talks_goes_on_whichever_node_is_asked(postgresql_url):
+    dials, other = Site(postgresql_url), Site(postgresql_url)
+    async with served_by(dials, other):
+        await other.scheduler.stop()
+        talks = await dials.later(0)
+        await dials.until(talks, NumberStatus.DIALLING)
+        await dials.port.settled()
+        dials.port.scripts["101"] = RINGS
+        rings = await dials.later(0)
+        await dials.until(rings, NumberStatus.DIALLING)
+        await other.schedules.cancel("acme", talks.id)
+        # What nodes are told comes in its order: by the end of this one the other was heard as well.
+        await other.schedules.cancel("acme", rings.id)
+        await other.until(rings, NumberStatus.CANCELLED)
+        assert dials.engine.calls_in_progress == 1
+
+
+@pytest.mark.parametrize("how", ["accepted", "changed"])
+async def test_a_node_that_sleeps_is_woken_by_what_another_takes(postgresql_url, how, monkeypatch):
+    monkeypatch.setattr(scheduling, "POLL_SECONDS", 3600.0)
+    dials, other = Site(postgresql_url), Site(postgresql_url)
+    async with served_by(dials, other):
+        await other.scheduler.stop()
+        if how == "accepted":
+            new = await other.later(0)
+        else:
+            new = await other.later(3600)
+            now = ScheduleChanges(date=other.clock().isoformat())
+            await other.schedules.change("acme", new.id, now)
+        await dials.until(new, NumberStatus.DIALLING)
+        assert other.dialled == []
 
 
 async def test_clocks_that_jump_dial_nothing_twice_and_lose_nothing(database_url):

@@ -54,6 +54,15 @@ def test_a_dial1_without_a_leg_was_answered_when_the_two_were_joined():
     assert read(replace(CALL, joined_at=NOON, disposition=Disposition.ANSWERED)) == (ANSWERED, None)
 
 
+def test_a_number_without_a_call_waits_while_its_batch_runs_and_was_cancelled_when_that_is_over():
+    running = replace(BATCH, ended_at=None)
+    told = {
+        batch: [result.status for result in report_of(batch, [CALL]).results]
+        for batch in (running, replace(running, cancelled_by="request"), BATCH)
+    }
+    assert [states[0] for states in told.values()] == [NumberState.QUEUED, NumberState.CANCELLED, NumberState.CANCELLED]
+
+
 def test_what_was_hung_up_unanswered_in_a_cancelled_batch_was_cancelled_with_it():
     cancelled = replace(BATCH, cancelled_by="request")
     hung_up = replace(CALL, disposition=Disposition.CANCELLED, ended_by="request")
