@@ -60,7 +60,7 @@ class CampaignsResource:
                 name="makeCampaign", method="POST", path=_PATH, tag="campaigns", scope=Scope.CALL,
                 summary="Make a campaign; numbers are added to it, then it is started",
                 body=NewCampaign, answer=Campaign, status=http.HTTPStatus.CREATED,
-                problems=frozenset({503}), act=self.make,
+                problems=frozenset({422, 503}), act=self.make, again=self.get,
             ),
             Operation(
                 name="listCampaigns", method="GET", path=_PATH, tag="campaigns", scope=Scope.READ,
@@ -129,7 +129,7 @@ class CampaignsResource:
             calls_per_second=body.calls_per_second,
             retry=RetryRules(rules, body.max_attempts),
         )
-        return _campaign_as_json(await self._campaigns.create(asked.organisation, asked.caller.user, terms))
+        return _campaign_as_json(await self._campaigns.create(asked.organisation, asked.caller.user, terms, asked.made))
 
     async def list(self, asked: Asked[PageQuery, None]) -> object:
         """Return a page of them."""

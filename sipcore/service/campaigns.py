@@ -60,8 +60,16 @@ class Campaigns:
         self._numbers = numbers
         self._now = now
 
-    async def create(self, organisation: str, user: str, terms: CampaignTerms) -> Campaign:
+    async def create(
+        self, organisation: str, user: str, terms: CampaignTerms, campaign_id: str | None = None
+    ) -> Campaign:
         """Make a campaign, without numbers and not started.
+
+        Args:
+            organisation: whose it is.
+            user: who asks.
+            terms: how it dials.
+            campaign_id: id that it was given already, or None.
 
         Raises:
             ParameterError: something of its terms is wrong; the error names the member.
@@ -69,7 +77,7 @@ class Campaigns:
         """
         self._check(terms, self._directory.organisation(organisation))
         counts = {str(state): 0 for state in CampaignNumberState}
-        campaign = Campaign(uuid.uuid4().hex, organisation, user, self._now(), terms, counts=counts)
+        campaign = Campaign(campaign_id or uuid.uuid4().hex, organisation, user, self._now(), terms, counts=counts)
         await self._store.create(campaign)
         _log.info("campaign created", campaign=campaign.id, organisation=organisation, user=user, dial2=terms.dial2)
         return campaign

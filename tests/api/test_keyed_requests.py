@@ -3,14 +3,16 @@
 import asyncio
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import pytest_asyncio
 
 from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import LimitReachedError, StoreUnavailableError
 from sipcore.domain.record import CallRecord, LegRecord
+from sipcore.store.records import open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WAITED_FOR = {"Response": "yes", "showUID": "yes", "RFormat": "json", "reqid": "click-1"}
@@ -233,6 +235,62 @@ class TestTheJsonApi:
         answer = json.loads((await self.post(site, "calls", CALL)).body)
         assert (answer["id"], answer["first_stage"]) == (claim.id, {"status": "Fail", "reason": "Unreachable"})
         assert site.calls.dialled == []
+
+
+LATER = {"dial1": ["101"], "dial2": "+12025550123", "date": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+CAMPAIGN = {"name": "spring", "dial2": "800"}
+
+
+@pytest.mark.parametrize(("resource", "body"), [("schedules", LATER), ("campaigns", CAMPAIGN)])
+class TestWhatIsDialledLater:
+    """Over a real database, which holds what they make."""
+
+    @pytest_asyncio.fixture
+    async def database(self, tmp_path):
+        store = await open_store(f"sqlite:///{tmp_path}/calls.db")
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    def schedule_store(self, database):
+        return database.schedules
+
+    @pytest.fixture
+    def campaign_store(self, database):
+        return database.campaigns
+
+    async def post(self, site, resource, body, key="click-1"):
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        login = {"auth_username": "alice@acme", "auth_password": "s3cret"}
+        return await site.fetch(f"/api/v1/{resource}", method="POST", headers=headers, body=json.dumps(body), **login)
+
+    async def ids(self, database, resource):
+        return [each.id for each in (await getattr(database, resource).find("acme")).items]
+
+    async def test_is_made_once(self, site, database, resource, body):
+        first, again = [await self.post(site, resource, body) for _ in range(2)]
+        assert first.code == 201
+        assert told(again) == told(first)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert await self.ids(database, resource) == [json.loads(first.body)["id"]]
+
+    async def test_is_another_under_another_name(self, site, database, resource, body):
+        for key in ("click-1", "click-2"):
+            await self.post(site, resource, body, key)
+        assert len(await self.ids(database, resource)) == 2
+
+    async def test_is_refused_with_another_body(self, site, database, resource, body):
+        await self.post(site, resource, body)
+        assert (await self.post(site, resource, {**body, "ring_seconds": 7})).code == 422
+        assert len(await self.ids(database, resource)) == 1
+
+    async def test_is_found_when_the_node_that_made_it_has_died(self, site, database, resource, body, monkeypatch):
+        with monkeypatch.context() as died:
+            died.setattr(site.requests, "keep_answer", cannot)
+            first = await self.post(site, resource, body)
+        again = await self.post(site, resource, body)
+        assert (again.code, json.loads(again.body)) == (201, json.loads(first.body))
+        assert await self.ids(database, resource) == [json.loads(first.body)["id"]]
 
 
 def record_of(call_id):
