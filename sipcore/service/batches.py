@@ -77,6 +77,7 @@ class Batches:
         self._directory = directory
         self._numbers = numbers
         self._queues = queues
+        queues.count_dials(self._outstanding)
         self._keeper = RecordKeeper(store.keep_batch)
         self._live: dict[str, LiveBatch] = {}
         self._queue_of: dict[str, str] = {}
@@ -249,16 +250,18 @@ class Batches:
         return Pace(at_once, (organisation.calls_per_second or DEFAULT_CALLS_PER_SECOND) / len(sharing))
 
     def _allowance(self, record: BatchRecord) -> int:
-        """Tell how many more numbers may be dialled for the agents of the batch's queue, all batches to it counted."""
+        """Tell how many more numbers may be dialled for the agents of the batch's queue."""
         queue = self._queue_of.get(record.id)
         if queue is None:
             return 1
-        outstanding = sum(
+        return self._queues.dials_allowed(record.organisation, queue)
+
+    def _outstanding(self, organisation: str, queue: str) -> int:
+        return sum(
             live.machine.outstanding
             for batch_id, live in self._live.items()
-            if live.organisation == record.organisation and self._queue_of.get(batch_id) == queue
+            if live.organisation == organisation and self._queue_of.get(batch_id) == queue
         )
-        return self._queues.dials_allowed(record.organisation, queue, outstanding)
 
     @staticmethod
     def _call_of(request: BatchRequest, number: str) -> DialRequest:

@@ -84,12 +84,14 @@ class CampaignDialler:
         self._directory = directory
         self._numbers = numbers
         self._queues = queues
+        queues.count_dials(self._outstanding)
         self._nodes = nodes
         self._now = now
         self._held: dict[str, float] = {}
         self._no_room_until = 0.0
         self._in_doubt = False
         self._under_way: dict[str, _UnderWay] = {}
+        self._starting: dict[tuple[str, str], int] = {}
         self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._turns = Turns("campaigns", self._turn, retry_seconds=NO_ROOM_SECONDS, failed=self._doubt)
 
@@ -146,10 +148,22 @@ class CampaignDialler:
         if held > 0:
             return held
         queue, limit = self._queue_of(campaign, organisation), campaign.terms.together
-        if queue is not None:
-            limit = min(limit, await self._allowance(campaign, queue))
+        if queue is None:
+            return await self._dial_due(campaign, organisation, None, limit)
+        limit = min(limit, await self._allowance(campaign, queue))
         if limit < 1:
             return POLL_SECONDS
+        key = campaign.organisation, queue
+        # All that it may dial is taken now, so that nobody else dials for the same agents in between.
+        self._starting[key] = limit
+        try:
+            return await self._dial_due(campaign, organisation, queue, limit)
+        finally:
+            del self._starting[key]
+            self._queues.dial_over(*key)
+
+    async def _dial_due(self, campaign: Campaign, organisation: Organisation, queue: str | None, limit: int) -> float:
+        """Dial numbers that are due, as many as may be; return for how many seconds nothing is to be done."""
         now = self._now()
         hours = CampaignHours(campaign.terms, organisation, now)
         first = await self._first_due(campaign, hours, now, limit)
@@ -176,19 +190,22 @@ class CampaignDialler:
 
     async def _allowance(self, campaign: Campaign, queue: str) -> int:
         """Tell how many numbers may be dialled for the agents of a queue; when there are none, wait for agents."""
-        if not await self._nodes.hold(f"campaign {campaign.id}"):
-            return 0
         key = campaign.organisation, queue
-        outstanding = sum(
-            1
-            for each in self._under_way.values()
-            if (each.organisation, each.queue) == key and not each.call.first_stage.done()
-        )
-        allowed = self._queues.dials_allowed(*key, outstanding)
+        if not await self._nodes.hold(f"queue {queue} of {campaign.organisation}"):
+            return 0
+        allowed = self._queues.dials_allowed(*key)
         if allowed < 1 and key not in self._following:
             task = asyncio.get_running_loop().create_task(self._follow_queue(key))
             self._following[key] = task
         return allowed
+
+    def _outstanding(self, organisation: str, queue: str) -> int:
+        key = organisation, queue
+        return self._starting.get(key, 0) + sum(
+            1
+            for each in self._under_way.values()
+            if (each.organisation, each.queue) == key and not each.call.first_stage.done()
+        )
 
     async def _follow_queue(self, key: tuple[str, str]) -> None:
         await self._queues.changed(*key)
@@ -254,8 +271,12 @@ class CampaignDialler:
         self._under_way[call.id] = _UnderWay(campaign.id, campaign.organisation, queue, call)
         if queue is not None:
             # It is in the queue now, or will not be.
-            call.first_stage.add_done_callback(lambda _: self._turns.wake())
+            call.first_stage.add_done_callback(lambda _: self._dial_over(campaign.organisation, queue))
         call.over.add_done_callback(lambda _: self._over(call.id, campaign.organisation))
+
+    def _dial_over(self, organisation: str, queue: str) -> None:
+        self._queues.dial_over(organisation, queue)
+        self._turns.wake()
 
     def _over(self, call_id: str, organisation: str) -> None:
         del self._under_way[call_id]

@@ -58,6 +58,7 @@ class QueueBoard:
         self._random = SystemRandom()
         self._queues: dict[QueueKey, _LiveQueue] = {}
         self._changes: dict[QueueKey, asyncio.Future[None]] = {}
+        self._dials: list[Callable[[str, str], int]] = []
         # Fixed, so that a moment is the same time whenever it is told.
         self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
         self._memories = AgentMemories(store, self._memories_now)
@@ -173,19 +174,32 @@ class QueueBoard:
         live = self._queues.get((organisation, number))
         return None if live is None else live.queue.status(time.monotonic())
 
-    def dials_allowed(self, organisation: str, number: str, outstanding: int) -> int:
-        """Tell how many more calls may be placed whose answered party is put into the queue.
+    def count_dials(self, outstanding: Callable[[str, str], int]) -> None:
+        """Have somebody's calls counted, whose answered parties are put into queues.
+
+        Args:
+            outstanding: tells how many of them are being placed for a queue (organisation, number) and are not in it
+                yet. When there are fewer, `dial_over` is to be called.
+        """
+        self._dials.append(outstanding)
+
+    def dial_over(self, organisation: str, number: str) -> None:
+        """Let those see that more calls may be allowed who wait for that: one of somebody else's failed."""
+        self._tell_change((organisation, number))
+
+    def dials_allowed(self, organisation: str, number: str) -> int:
+        """Tell how many more calls may be placed whose answered party is put into the queue, all who dial counted.
 
         Args:
             organisation: whose queue.
             number: of the queue; one that is gone allows one at a time, which finds that out for itself.
-            outstanding: how many such calls are being placed and are not in the queue yet.
         """
+        outstanding = sum(count(organisation, number) for count in self._dials)
         live = self._queues.get((organisation, number))
         return max(1 - outstanding, 0) if live is None else live.queue.dials_allowed(time.monotonic(), outstanding)
 
     async def changed(self, organisation: str, number: str) -> None:
-        """Wait until more calls may be allowed than before: an agent is free, or somebody has left the queue."""
+        """Wait until more calls may be allowed than before: an agent is free, or somebody left or will not come."""
         key = organisation, number
         if key not in self._changes:
             self._changes[key] = asyncio.get_running_loop().create_future()

@@ -22,6 +22,7 @@ from sipcore.domain.errors import NotAllowedError, ParameterError, StoreUnavaila
 from sipcore.domain.number_file import ListFormat
 from sipcore.domain.retry import RetryPolicy
 from sipcore.service import campaign_dialler
+from sipcore.service.batches import Batches, BatchRequest
 from sipcore.service.campaign_dialler import CampaignDialler
 from sipcore.service.campaigns import Campaigns
 from sipcore.service.numbers import PhoneNumberPlan
@@ -119,6 +120,12 @@ async def site_at(moment, url, *scripts, **changes):
     clock.ahead = moment - datetime.now(UTC)
     async with Site(url, *scripts, clock=clock, **changes) as site:
         yield site
+
+
+async def wait_for(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - nobody outside is told
+            await asyncio.sleep(0.01)
 
 
 def numbers(count):
@@ -258,6 +265,31 @@ async def test_one_number_is_dialled_for_each_free_agent_of_a_queue(database_url
         await site.until(new, CANCELLED, CANCELLED, DIALLING, WAITING, WAITING)
         site.engine.queues.resume("acme", "700", "101")
         await site.until(new, CANCELLED, CANCELLED, DIALLING, DIALLING, WAITING)
+
+
+async def test_a_campaign_and_a_batch_dial_together_no_more_than_there_are_agents(database_url):
+    queue = Queue("700", ("101", "102"))
+    mine, other, another = numbers(3), "+12025559999", "+12025559998"
+    async with Site(database_url, dict.fromkeys([*mine, other, another], RINGS), queues={"700": queue}) as site:
+        batches = Batches(site.engine, site.store, site.directory, PhoneNumberPlan(), site.engine.queues)
+        batch = await batches.dial(BatchRequest("acme", "alice", (other, another), "700"))
+        await wait_for(lambda: site.calls_to(other) and site.calls_to(another))
+        new = await site.started(*mine, dial2="700", concurrency=5)
+        site.engine.hang_up("acme", site.calls_to(other)[0].id)
+        await site.until(new, DIALLING, WAITING, WAITING)
+        assert site.engine.calls_in_progress == 2
+        # And the other way round: what the campaign dials keeps a batch waiting, until it has failed.
+        batch.cancel("request")
+        await site.until(new, DIALLING, DIALLING, WAITING)
+        await site.act(new, PAUSE)
+        late = await batches.dial(BatchRequest("acme", "alice", (other,), "700"))
+        await site.port.settled()
+        assert site.calls_to(other) == []
+        site.engine.hang_up("acme", site.calls_to(mine[0])[0].id)
+        await wait_for(lambda: site.calls_to(other))
+        late.cancel("request")
+        await asyncio.wait_for(asyncio.gather(batch.ended, late.ended), 10)
+        await batches.finish()
 
 
 async def test_limits_of_the_organisation_hold_numbers_back_and_spend_none_of_their_attempts(database_url):
