@@ -114,7 +114,7 @@ async def campaign(bench: Bench) -> AsyncIterator[Measurement]:
 
 
 async def kills(bench: Bench) -> AsyncIterator[Measurement]:
-    """Two nodes dial future calls, and one or the other is killed: nothing is lost, nothing dialled twice."""
+    """Two nodes dial future calls and campaigns, and one or the other is killed: nothing is lost, or dialled twice."""
     meter = Meter()
     found = await kill_nodes(bench.program, bench.new_folder(), bench.plan.kills)
     figures = [

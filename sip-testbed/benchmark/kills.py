@@ -1,4 +1,4 @@
-"""Two nodes that share PostgreSQL dial future calls, and one or the other is killed again and again."""
+"""Two nodes that share PostgreSQL dial future calls and campaigns, and one or the other is killed again and again."""
 
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -101,38 +101,61 @@ async def kill_nodes(program: Path, folder: Path, kills: int) -> Kills:
 
 
 class _Made:
-    """Future calls that were made."""
+    """Future calls and campaigns that were made."""
 
     def __init__(self) -> None:
-        self._ids: list[str] = []
+        self._schedules: list[str] = []
+        self._campaigns: list[str] = []
 
     def add(self, node: Server, numbers: list[str]) -> None:
-        """Make one of these numbers, due now."""
+        """Make a future call of one half of these numbers, due now, and a campaign of the other, which is started."""
         body = {
-            "dial1": numbers,
+            "dial1": numbers[::2],
             "dial2": MESSAGE,
             "date": datetime.now(UTC).replace(microsecond=0).isoformat(),
             "retries": _RETRIES,
             "retry_seconds": _RETRY_SECONDS,
         }
-        self._ids.append(node.ask("schedules", json.dumps(body).encode())["id"])
+        self._schedules.append(node.ask("schedules", json.dumps(body).encode())["id"])
+        again = {"retries": _RETRIES, "after": _RETRY_SECONDS}
+        terms = {
+            "name": "kills",
+            "dial2": MESSAGE,
+            "hours": "mon-sun 00:00-24:00",
+            "concurrency": _CALLS_PER_SECOND,
+            "calls_per_second": _CALLS_PER_SECOND,
+            "retries": dict.fromkeys(("interrupted", "unreachable", "not_connected", "no_answer"), again),
+            "max_attempts": _RETRIES,
+        }
+        campaign = node.ask("campaigns", json.dumps(terms).encode())["id"]
+        lines = "\n".join(["number", *numbers[1::2]]).encode()
+        node.ask(f"campaigns/{campaign}/numbers", lines, media="text/csv")
+        node.ask(f"campaigns/{campaign}/start", b"")
+        self._campaigns.append(campaign)
 
     async def over(self, node: Server) -> list[dict[str, Any]]:
         """Wait until nothing more is dialled; return how each number stands."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         results: list[dict[str, Any]] = []
-        for schedule in self._ids:
-            while (report := await asyncio.to_thread(node.ask, f"schedules/{schedule}"))["ended_at"] is None:
+        for made in [f"schedules/{each}" for each in self._schedules] + [
+            f"campaigns/{each}" for each in self._campaigns
+        ]:
+            while (report := await asyncio.to_thread(node.ask, made))["ended_at"] is None:
                 if time.monotonic() > deadline:
-                    raise TestbedError(f"after {_PATIENCE_SECONDS:.0f} s numbers are left: {_left(report)}")
+                    raise TestbedError(f"after {_PATIENCE_SECONDS:.0f} s numbers are left: {report}")
                 await asyncio.sleep(_POLL_SECONDS)
-            results += report["results"]
+            results += report["results"] if "results" in report else await asyncio.to_thread(_numbers_of, node, made)
         return results
 
 
-def _left(report: dict[str, Any]) -> str:
-    left = [result for result in report["results"] if result["status"] != "answered"]
-    return f"{len(left)}, the first is {left[:1]}"
+def _numbers_of(node: Server, campaign: str) -> list[dict[str, Any]]:
+    numbers: list[dict[str, Any]] = []
+    cursor = "0"
+    while cursor is not None:
+        page = node.ask(f"{campaign}/numbers?cursor={cursor}")
+        numbers += page["items"]
+        cursor = page["next"]
+    return numbers
 
 
 def _count(found: Kills, results: list[dict[str, Any]], peer: Peer) -> None:

@@ -10,7 +10,9 @@ from benchmark.kills import kill_nodes
 from benchmark.peer import compile_peer
 
 
-async def test_no_future_call_is_lost_or_dialled_twice_over_killed_nodes(tmp_path: Path) -> None:
+async def test_no_future_call_and_no_number_of_a_campaign_is_lost_or_dialled_twice_over_killed_nodes(
+    tmp_path: Path,
+) -> None:
     found = await kill_nodes(compile_peer(tmp_path), tmp_path, kills=3)
     assert found.killed == 3
     assert found.numbers > 200
