@@ -62,6 +62,7 @@ class Server:
     """`click2call serve` with the given settings tables; a context manager.
 
     `orgs` and what else follows the fixed tables is TOML text; `{...}` is not expanded. `address` is for SIP and RTP.
+    `database` is a URL; without it a file in the folder is.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Server:
         sip_ports: int = SIP_PORTS,
         address: str = "127.0.0.1",
         environ: dict[str, str] | None = None,
+        database: str | None = None,
     ) -> None:
         self.folder = folder
         self.port = free_port("tcp")
@@ -85,7 +87,7 @@ class Server:
         self.log = folder / "server.log"
         self._sip_tables = (
             f'[server]\nlisten = "127.0.0.1:{self.port}"\n'
-            f'[storage]\ndatabase = "sqlite:///{self.database}"\nrecordings = "{folder}/recordings"\n'
+            f'[storage]\ndatabase = "{database or f"sqlite:///{self.database}"}"\nrecordings = "{folder}/recordings"\n'
             f'spool = "{SPOOL}"\n'
             f'[log]\nformat = "json"\nlevel = "debug"\n'
             f'[sip]\naddress = "{address}"\nports = "{self.sip_port}-{self.sip_port + sip_ports - 1}"\n'

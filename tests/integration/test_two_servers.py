@@ -50,10 +50,7 @@ def nodes(postgresql: PostgresqlServer, phone: RawPeer, tmp_path: Path) -> Itera
     servers = []
     for folder in folders:
         folder.mkdir()
-        server = Server(folder, TABLES.format(phone=phone.port))
-        settings = server.config.read_text().replace(f"sqlite:///{server.database}", postgresql.url("nodes"))
-        server.config.write_text(settings)
-        servers.append(server)
+        servers.append(Server(folder, TABLES.format(phone=phone.port), database=postgresql.url("nodes")))
     yield servers
     postgresql.sql("DROP DATABASE nodes WITH (FORCE)")
 
