@@ -99,7 +99,7 @@ class Cast:
     def records(self, at: Clock) -> tuple[LegRecord, ...]:
         """Tell what became of all legs: those of dial1, of dial2, of the third."""
         return tuple(
-            replace(leg, party=str(role))
+            leg if leg.party == role else replace(leg, party=str(role))
             for role in Role
             for member in self._everybody
             if member.role is role

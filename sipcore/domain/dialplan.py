@@ -227,6 +227,8 @@ _KINDS: dict[str, tuple[str, Callable[[str, Organisation], Destination | None]]]
     "app": ("app", _find_app),
 }
 """By prefix: what it is called, and how one of it is found. Numbers are unique in an organisation."""
+_BY_DIGITS = (_find_extension, *(find for _, find in _KINDS.values()), _find_at_the_pbx)
+"""What the settings name comes before what only looks like a number of the PBX."""
 
 
 def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, parameter: str) -> Destination:
@@ -271,8 +273,7 @@ def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, param
 
 def _by_digits(text: str, organisation: Organisation, numbers: NumberPlan, parameter: str) -> Destination:
     digits = _checked_digits(text, parameter)
-    # What the settings name comes before what only looks like a number of the PBX.
-    for find in (_find_extension, *(find for _, find in _KINDS.values()), _find_at_the_pbx):
+    for find in _BY_DIGITS:
         found = find(digits, organisation)
         if found is not None:
             return found
