@@ -200,7 +200,7 @@ class _Server:
         recordings = RecordingArchive(self._folder, store, self._directory, self._metrics.recordings(log_news))
         recorder = Recorder(recordings, self._directory)
         numbers = PhoneNumberPlan()
-        limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds)
+        limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds, nodes.id)
         engine = CallEngine(pool, store, self._directory, numbers, limits, recorder, steps=self._metrics.calls)
         batches = Batches(engine, store, self._directory, numbers, engine.queues)
         batches.cancel_elsewhere = Errand(nodes, "cancel-batch", batches.cancel_here).pass_on

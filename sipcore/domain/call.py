@@ -247,6 +247,7 @@ class Call(Machine[CallState]):
             direction=self.terms.direction,
             reference=self.terms.reference,
             attempt=self.terms.attempt,
+            node=self.terms.node,
         )
 
     def _after(self, commands: list[Command], now: float) -> list[Command]:

@@ -45,7 +45,8 @@ class LegOptions:
         Raises:
             ParameterError: it cannot be done.
         """
-        check_headers(self.headers, f"{parameter}.headers")
+        if self.headers:
+            check_headers(self.headers, f"{parameter}.headers")
         if self.digits:
             check_digits(self.digits, f"{parameter}.digits")
 

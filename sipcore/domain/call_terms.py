@@ -22,7 +22,7 @@ class CallTerms:
         country: whose tones party 1 hears (ISO 3166-1 alpha-2).
         max_seconds: how long it may last once party 1 has answered.
         prompts: audio files of the organisation's spoken prompts, by the name of `sipcore.domain.prompts.Prompt`.
-        batch_id, direction, reference, attempt: as in its record.
+        batch_id, direction, reference, attempt, node: as in its record.
         digits: what is sent to each party once it has answered (`sipcore.domain.dtmf`).
     """
 
@@ -40,4 +40,5 @@ class CallTerms:
     direction: str = "outbound"
     reference: str | None = None
     attempt: Attempt | None = None
+    node: str | None = None
     digits: Mapping[Role, str] = field(default_factory=dict)

@@ -33,10 +33,12 @@ class EngineSettings:
     Attributes:
         max_call_seconds: how long a call may last once destination 1 has answered.
         ring_seconds: how long destination 2 may ring.
+        node: id of the node that carries them, or None: the database knows.
     """
 
     max_call_seconds: float = 14400.0
     ring_seconds: float = 120.0
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Admission:
                 reference=options.reference,
                 batch_id=request.batch_id,
                 attempt=request.attempt,
+                node=self._settings.node,
             ),
             PartyMaker(around, side1).party(first, uid1),
             PartyMaker(around, side2).party(second, uid2),
@@ -171,6 +174,7 @@ class Admission:
             max_seconds=self._settings.max_call_seconds,
             prompts=organisation.prompts,
             direction="inbound",
+            node=self._settings.node,
         )
         return Call(terms, caller, called, self._recording(organisation, None))
 

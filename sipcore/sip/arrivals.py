@@ -78,6 +78,8 @@ class Arrivals:
     def update(self, worker: PoolWorker) -> None:
         """Tell a worker how many calls it may hold, where that has changed."""
         share = self._shares.setdefault(worker.number, _Share())
+        if not self._wanted and share.told is _NOTHING_SAID:
+            return
         allowed = len(share.legs) + worker.free if self._wanted else _NOT_WANTED
         message = wire.AllowIncoming(allowed, share.offers)
         if message != share.told:

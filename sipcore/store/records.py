@@ -92,7 +92,7 @@ class SqlRecordStore:
             StoreUnavailableError: nothing was written, or a record with this id exists.
             StoreInDoubtError: perhaps it was written.
         """
-        if limits is None or limits == CallLimits() or not self.nodes.shared:
+        if not self.nodes.shared or limits is None or limits == CallLimits():
             if record.attempt is None:
                 await self._writer.write_at_once(operations.accept_clicks, self._own(record))
             else:
