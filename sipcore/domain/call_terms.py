@@ -23,6 +23,7 @@ class CallTerms:
         max_seconds: how long it may last once party 1 has answered.
         prompts: audio files of the organisation's spoken prompts, by the name of `sipcore.domain.prompts.Prompt`.
         batch_id, direction, reference, attempt, node: as in its record.
+        queue: number of the queue that party 1 is put into when it answers, or None.
         digits: what is sent to each party once it has answered (`sipcore.domain.dtmf`).
     """
 
@@ -41,4 +42,5 @@ class CallTerms:
     reference: str | None = None
     attempt: Attempt | None = None
     node: str | None = None
+    queue: str | None = None
     digits: Mapping[Role, str] = field(default_factory=dict)

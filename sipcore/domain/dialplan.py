@@ -171,6 +171,11 @@ dial2 of many numbers at once.
 """
 
 
+def queue_number(destination: Destination) -> str | None:
+    """Return the number of the queue that a destination is, or None."""
+    return destination.number if isinstance(destination, QueueDestination) else None
+
+
 def begins_a_number(digits: str, shape: str) -> bool:
     """Tell whether digits are the beginning of a number of this shape, or the whole of it: `x` is any digit."""
     return len(digits) <= len(shape) and all(

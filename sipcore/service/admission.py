@@ -12,7 +12,7 @@ from sipcore.domain.call import Call
 from sipcore.domain.call_options import check_digits, check_headers
 from sipcore.domain.call_recording import CallRecording
 from sipcore.domain.call_terms import CallTerms
-from sipcore.domain.dialplan import Destination, NumberPlan, resolve
+from sipcore.domain.dialplan import Destination, NumberPlan, queue_number, resolve
 from sipcore.domain.directory import Directory, Organisation
 from sipcore.domain.errors import ParameterError
 from sipcore.domain.identity import Callers, callers
@@ -130,6 +130,7 @@ class Admission:
                 batch_id=request.batch_id,
                 attempt=request.attempt,
                 node=self._settings.node,
+                queue=queue_number(second),
             ),
             PartyMaker(around, side1).party(first, uid1),
             PartyMaker(around, side2).party(second, uid2),

@@ -12,7 +12,7 @@ import structlog
 
 from sipcore.domain.batch import DEFAULT_CALLS_PER_SECOND, Pace
 from sipcore.domain.batch_record import BatchPage, BatchRecord, BatchReport, report_of
-from sipcore.domain.dialplan import Destination, NumberPlan, QueueDestination
+from sipcore.domain.dialplan import Destination, NumberPlan, queue_number
 from sipcore.domain.errors import (
     LimitReachedError,
     ShuttingDownError,
@@ -77,10 +77,8 @@ class Batches:
         self._directory = directory
         self._numbers = numbers
         self._queues = queues
-        queues.count_dials(self._outstanding)
         self._keeper = RecordKeeper(store.keep_batch)
         self._live: dict[str, LiveBatch] = {}
-        self._queue_of: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -182,18 +180,17 @@ class Batches:
 
     def _begin(self, record: BatchRecord, request: BatchRequest, second: Destination) -> LiveBatch:
         template = replace(self._call_of(request, request.dial1[0]), batch_id=record.id)
+        queue = queue_number(second)
         live = LiveBatch(
             record,
             template,
             self._calls,
             pace=lambda: self._pace(live),
-            allowance=lambda _now, _own: self._allowance(record),
+            allowance=lambda _now, _own: 1 if queue is None else self._queues.dials_allowed(record.organisation, queue),
+            count_dial=lambda: None if queue is None else self._queues.count_dial(record.organisation, queue),
             make_room=lambda: self._look_again(record.organisation),
         )
         self._live[record.id] = live
-        queue = second.number if isinstance(second, QueueDestination) else None
-        if queue is not None:
-            self._queue_of[record.id] = queue
         task = asyncio.get_running_loop().create_task(self._run(live, queue))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -221,7 +218,6 @@ class Batches:
             following.cancel()
         record = live.record
         _log.info("batch ended", batch=record.id, state=record.state, cancelled_by=record.cancelled_by)
-        self._queue_of.pop(record.id, None)
         await self._keeper.complete(record)
         del self._live[record.id]
 
@@ -248,20 +244,6 @@ class Batches:
             share, left = divmod(at_once, len(sharing))
             at_once = share + (sharing.index(live) < left)
         return Pace(at_once, (organisation.calls_per_second or DEFAULT_CALLS_PER_SECOND) / len(sharing))
-
-    def _allowance(self, record: BatchRecord) -> int:
-        """Tell how many more numbers may be dialled for the agents of the batch's queue."""
-        queue = self._queue_of.get(record.id)
-        if queue is None:
-            return 1
-        return self._queues.dials_allowed(record.organisation, queue)
-
-    def _outstanding(self, organisation: str, queue: str) -> int:
-        return sum(
-            live.machine.outstanding
-            for batch_id, live in self._live.items()
-            if live.organisation == organisation and self._queue_of.get(batch_id) == queue
-        )
 
     @staticmethod
     def _call_of(request: BatchRequest, number: str) -> DialRequest:

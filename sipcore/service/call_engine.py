@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -138,23 +138,26 @@ class CallEngine:
 
     async def dial(self, request: DialRequest) -> AcceptedCall:
         """Accept a call and start ringing destination 1 (see `Calls.dial`)."""
-        if self._stopping:
-            raise ShuttingDownError("the server is being stopped")
-        organisation = self._directory.organisation(request.organisation)
-        call = self._admission.outgoing(request, organisation, self._directory.current)
-        count_out = self._limits.admit(organisation, time.monotonic())
-        try:
+        dial_over = request.dial_over
+        with ExitStack() as undo:
+            if dial_over is not None:
+                undo.callback(dial_over)
+            if self._stopping:
+                raise ShuttingDownError("the server is being stopped")
+            organisation = self._directory.organisation(request.organisation)
+            call = self._admission.outgoing(request, organisation, self._directory.current)
+            if dial_over is None and call.terms.queue is not None:
+                dial_over = self.queues.count_dial(organisation.name, call.terms.queue)
+                undo.callback(dial_over)
+            count_out = self._limits.admit(organisation, time.monotonic())
+            undo.callback(count_out)
             third = request.options.room_for_third
             slots = await CallSlots.reserve(self._port, call.contest_legs, room_for_third=third)
-        except BaseException:
-            count_out()
-            raise
-        try:
+            undo.callback(slots.release)
             live = await self._accept(call, slots, count_out, limits_of(organisation))
-        except BaseException:
-            count_out()
-            slots.release()
-            raise
+            undo.pop_all()
+        if dial_over is not None:
+            live.first_stage.add_done_callback(lambda _: dial_over())
         return AcceptedCall(call.terms.id, *call.uids, live.first_stage, live.over)
 
     def hang_up(self, organisation: str, call_id: str, by: str = "request") -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +34,8 @@ class DialRequest:
         attempt: which attempt of something that is dialled at its time it is, or None. It is written with the call's
             record, before anything is dialled.
         options: what is wanted beside the numbers.
+        dial_over: what `QueueBoard.count_dial` returned, where whoever asks has counted the call already. It is called
+            when the first stage is over, or nothing is dialled.
     """
 
     organisation: str
@@ -46,6 +49,7 @@ class DialRequest:
     id: str | None = None
     attempt: Attempt | None = None
     options: CallOptions = field(default_factory=CallOptions)
+    dial_over: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,7 +16,7 @@ import structlog
 from sipcore.domain.attempt import Attempt, AttemptSource
 from sipcore.domain.call_options import CallOptions
 from sipcore.domain.campaign import Campaign, CampaignNumberState, CampaignState, ClaimedNumber
-from sipcore.domain.dialplan import NumberPlan, QueueDestination, resolve
+from sipcore.domain.dialplan import NumberPlan, queue_number, resolve
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import (
     AttemptWithdrawnError,
@@ -52,7 +52,6 @@ _log = structlog.get_logger(__name__)
 class _UnderWay:
     campaign: str
     organisation: str
-    queue: str | None
     call: AcceptedCall
 
 
@@ -84,14 +83,12 @@ class CampaignDialler:
         self._directory = directory
         self._numbers = numbers
         self._queues = queues
-        queues.count_dials(self._outstanding)
         self._nodes = nodes
         self._now = now
         self._held: dict[str, float] = {}
         self._no_room_until = 0.0
         self._in_doubt = False
         self._under_way: dict[str, _UnderWay] = {}
-        self._starting: dict[tuple[str, str], int] = {}
         self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._turns = Turns("campaigns", self._turn, retry_seconds=NO_ROOM_SECONDS, failed=self._doubt)
 
@@ -149,21 +146,29 @@ class CampaignDialler:
             return held
         queue, limit = self._queue_of(campaign, organisation), campaign.terms.together
         if queue is None:
-            return await self._dial_due(campaign, organisation, None, limit)
+            return await self._dial_due(campaign, organisation, limit, [])
         limit = min(limit, await self._allowance(campaign, queue))
         if limit < 1:
             return POLL_SECONDS
-        key = campaign.organisation, queue
-        # All that it may dial is taken now, so that nobody else dials for the same agents in between.
-        self._starting[key] = limit
+        # All that it may dial is counted now, so that nobody else dials for the same agents meanwhile.
+        counted = [self._queues.count_dial(campaign.organisation, queue) for _ in range(limit)]
         try:
-            return await self._dial_due(campaign, organisation, queue, limit)
+            return await self._dial_due(campaign, organisation, limit, counted)
         finally:
-            del self._starting[key]
-            self._queues.dial_over(*key)
+            for dial_over in counted:
+                dial_over()
 
-    async def _dial_due(self, campaign: Campaign, organisation: Organisation, queue: str | None, limit: int) -> float:
-        """Dial numbers that are due, as many as may be; return for how many seconds nothing is to be done."""
+    async def _dial_due(
+        self, campaign: Campaign, organisation: Organisation, limit: int, counted: list[Callable[[], None]]
+    ) -> float:
+        """Dial numbers that are due; return for how many seconds nothing is to be done.
+
+        Args:
+            campaign: whose numbers.
+            organisation: its organisation.
+            limit: how many at most.
+            counted: as many of `QueueBoard.count_dial`, where there is a queue; those that are used are taken out.
+        """
         now = self._now()
         hours = CampaignHours(campaign.terms, organisation, now)
         first = await self._first_due(campaign, hours, now, limit)
@@ -173,7 +178,7 @@ class CampaignDialler:
             return (first - now).total_seconds()
         claimed, again = await self._store.claim(campaign.id, self._nodes.id, now, limit)
         dialled = await asyncio.gather(
-            *(self._dial(campaign, number, hours, queue) for number in claimed), return_exceptions=True
+            *(self._dial(campaign, number, hours, counted) for number in claimed), return_exceptions=True
         )
         for failure in dialled:
             if failure is not None:
@@ -186,7 +191,7 @@ class CampaignDialler:
         except ParameterError:
             # Each number finds that out for itself, and its state says so.
             return None
-        return second.number if isinstance(second, QueueDestination) else None
+        return queue_number(second)
 
     async def _allowance(self, campaign: Campaign, queue: str) -> int:
         """Tell how many numbers may be dialled for the agents of a queue; when there are none, wait for agents."""
@@ -198,14 +203,6 @@ class CampaignDialler:
             task = asyncio.get_running_loop().create_task(self._follow_queue(key))
             self._following[key] = task
         return allowed
-
-    def _outstanding(self, organisation: str, queue: str) -> int:
-        key = organisation, queue
-        return self._starting.get(key, 0) + sum(
-            1
-            for each in self._under_way.values()
-            if (each.organisation, each.queue) == key and not each.call.first_stage.done()
-        )
 
     async def _follow_queue(self, key: tuple[str, str]) -> None:
         await self._queues.changed(*key)
@@ -227,7 +224,13 @@ class CampaignDialler:
             look = SWEPT
         return None
 
-    async def _dial(self, campaign: Campaign, number: ClaimedNumber, hours: CampaignHours, queue: str | None) -> None:
+    async def _dial(
+        self,
+        campaign: Campaign,
+        number: ClaimedNumber,
+        hours: CampaignHours,
+        counted: list[Callable[[], None]],
+    ) -> None:
         """Dial a claimed number, or say why not; one that may be dialled later is given back."""
         now, node = self._now(), self._nodes.id
         opens = hours.opens(number.number) or now + _NEVER
@@ -235,7 +238,12 @@ class CampaignDialler:
             await self._store.give_back(number, node, opens)
             return
         try:
-            self._follow(campaign, queue, await self._calls.dial(self._request(campaign, number)))
+            request = replace(self._request(campaign, number), dial_over=counted.pop() if counted else None)
+            call = await self._calls.dial(request)
+            self._follow(campaign, call)
+            if request.dial_over is not None:
+                # It is in the queue now, or will not be.
+                call.first_stage.add_done_callback(lambda _: self._turns.wake())
         except AttemptWithdrawnError:
             await self._store.give_back(number, node, now)
         except DoNotCallError as error:
@@ -267,16 +275,9 @@ class CampaignDialler:
             options=CallOptions(reference=number.reference),
         )
 
-    def _follow(self, campaign: Campaign, queue: str | None, call: AcceptedCall) -> None:
-        self._under_way[call.id] = _UnderWay(campaign.id, campaign.organisation, queue, call)
-        if queue is not None:
-            # It is in the queue now, or will not be.
-            call.first_stage.add_done_callback(lambda _: self._dial_over(campaign.organisation, queue))
+    def _follow(self, campaign: Campaign, call: AcceptedCall) -> None:
+        self._under_way[call.id] = _UnderWay(campaign.id, campaign.organisation, call)
         call.over.add_done_callback(lambda _: self._over(call.id, campaign.organisation))
-
-    def _dial_over(self, organisation: str, queue: str) -> None:
-        self._queues.dial_over(organisation, queue)
-        self._turns.wake()
 
     def _over(self, call_id: str, organisation: str) -> None:
         del self._under_way[call_id]

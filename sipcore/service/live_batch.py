@@ -42,6 +42,7 @@ class LiveBatch:
         request: of its calls, but for dial1 and what is each number's own.
         calls: places them.
         pace, allowance: as for `Batch`.
+        count_dial: counts a call for its queue and returns `DialRequest.dial_over`, or None: it is for no queue.
         make_room: called when one of its calls has ended, so that other batches may look again.
 
     Attributes:
@@ -58,12 +59,14 @@ class LiveBatch:
         calls: Calls,
         pace: Callable[[], Pace],
         allowance: Callable[[float, int], int],
+        count_dial: Callable[[], Callable[[], None] | None],
         make_room: Callable[[], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._record = record
         self._request = request
         self._calls = calls
+        self._count_dial = count_dial
         self._make_room = make_room
         self._accepted = time.monotonic()
         self._under_way: dict[int, AcceptedCall] = {}
@@ -149,7 +152,7 @@ class LiveBatch:
 
     def _execute(self, command: BatchCommand) -> None:
         if isinstance(command, StartCall):
-            task = asyncio.get_running_loop().create_task(self._start(command.position))
+            task = asyncio.get_running_loop().create_task(self._start(command.position, self._count_dial()))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
         elif isinstance(command, EndCall):
@@ -162,9 +165,9 @@ class LiveBatch:
             self._decided_by = command.position
             self.first_stage.set_result(command.fail_reason)
 
-    async def _start(self, position: int) -> None:
+    async def _start(self, position: int, dial_over: Callable[[], None] | None) -> None:
         number = self._record.numbers[position]
-        request = replace(self._request, dial1=number, uids=self._record.uids(position))
+        request = replace(self._request, dial1=number, uids=self._record.uids(position), dial_over=dial_over)
         try:
             accepted = await self._calls.dial(request)
         except LimitReachedError as error:

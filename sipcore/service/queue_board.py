@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -58,7 +59,7 @@ class QueueBoard:
         self._random = SystemRandom()
         self._queues: dict[QueueKey, _LiveQueue] = {}
         self._changes: dict[QueueKey, asyncio.Future[None]] = {}
-        self._dials: list[Callable[[str, str], int]] = []
+        self._dials: defaultdict[QueueKey, set[object]] = defaultdict(set)
         # Fixed, so that a moment is the same time whenever it is told.
         self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
         self._memories = AgentMemories(store, self._memories_now)
@@ -174,18 +175,21 @@ class QueueBoard:
         live = self._queues.get((organisation, number))
         return None if live is None else live.queue.status(time.monotonic())
 
-    def count_dials(self, outstanding: Callable[[str, str], int]) -> None:
-        """Have somebody's calls counted, whose answered parties are put into queues.
+    def count_dial(self, organisation: str, number: str) -> Callable[[], None]:
+        """Count a call whose answered party is put into the queue, from the decision to place it.
 
-        Args:
-            outstanding: tells how many of them are being placed for a queue (organisation, number) and are not in it
-                yet. When there are fewer, `dial_over` is to be called.
+        Returns:
+            What counts it out, once, however often it is called: for when the party is in the queue, or will not be.
         """
-        self._dials.append(outstanding)
+        key, dial = (organisation, number), object()
+        self._dials[key].add(dial)
 
-    def dial_over(self, organisation: str, number: str) -> None:
-        """Let those see that more calls may be allowed who wait for that: one of somebody else's failed."""
-        self._tell_change((organisation, number))
+        def dial_over() -> None:
+            if dial in self._dials[key]:
+                self._dials[key].discard(dial)
+                self._tell_change(key)
+
+        return dial_over
 
     def dials_allowed(self, organisation: str, number: str) -> int:
         """Tell how many more calls may be placed whose answered party is put into the queue, all who dial counted.
@@ -194,7 +198,7 @@ class QueueBoard:
             organisation: whose queue.
             number: of the queue; one that is gone allows one at a time, which finds that out for itself.
         """
-        outstanding = sum(count(organisation, number) for count in self._dials)
+        outstanding = len(self._dials[organisation, number])
         live = self._queues.get((organisation, number))
         return max(1 - outstanding, 0) if live is None else live.queue.dials_allowed(time.monotonic(), outstanding)
 

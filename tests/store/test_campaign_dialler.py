@@ -292,6 +292,48 @@ async def test_a_campaign_and_a_batch_dial_together_no_more_than_there_are_agent
         await batches.finish()
 
 
+async def test_campaigns_and_calls_by_hand_dial_together_no_more_than_there_are_agents(database_url):
+    queue = Queue("700", ("101", "102"))
+    (first, second, third, by_hand) = numbers(4)
+    async with Site(database_url, dict.fromkeys(numbers(4), RINGS), queues={"700": queue}) as site:
+        call = await site.dial(by_hand, "700")
+        one = await site.started(first, second, dial2="700")
+        await site.until(one, DIALLING, WAITING)
+        other = await site.started(third, dial2="700")
+        await site.port.settled()
+        assert site.engine.calls_in_progress == 2
+        assert [each.state for each in await site.numbers(other)] == [WAITING]
+        # Whoever is first has the agent who is left; either way it is one of the two.
+        site.port.reject(call.uid1, 486)
+        await wait_for(lambda: site.engine.calls_in_progress == 2)
+        site.port.reject(site.calls_to(first)[0].legs[0].uid, 404)
+        await site.eventually(one, lambda found: found[0].state is FAILED)
+        await wait_for(lambda: site.engine.calls_in_progress == 2)
+        assert (len(site.calls_to(second)), len(site.calls_to(third))) == (1, 1)
+
+
+async def test_a_number_that_is_refused_leaves_its_agent_to_the_next_one(database_url, monkeypatch):
+    queue = Queue("700", ("101",))
+    (gone, broken, good) = numbers(3)
+    async with Site(database_url, {good: RINGS}, queues={"700": queue}) as site:
+        dial = site.engine._accept
+
+        async def failing(call, *rest):
+            if call.terms.dial1 == gone:
+                raise NotAllowedError("dial1", "gone")
+            if call.terms.dial1 == broken:
+                raise ZeroDivisionError
+            return await dial(call, *rest)
+
+        monkeypatch.setattr(site.engine, "_accept", failing)
+        new = await site.started(gone, broken, good, dial2="700")
+        await site.until(new, REFUSED, REFUSED, DIALLING)
+        assert site.engine.queues.dials_allowed("acme", "700") == 0
+        site.port.reject(site.calls_to(good)[0].legs[0].uid, 404)
+        await site.until(new, REFUSED, REFUSED, FAILED)
+        assert site.engine.queues.dials_allowed("acme", "700") == 1
+
+
 async def test_limits_of_the_organisation_hold_numbers_back_and_spend_none_of_their_attempts(database_url):
     async with Site(database_url, dict.fromkeys(numbers(3), RINGS), max_calls=1) as site:
         new = await site.started(*numbers(3))

@@ -245,19 +245,17 @@ async def test_calls_to_many_numbers_are_told_when_more_may_be_placed(opened) ->
     assert site.board.dials_allowed("acme", "700") == 1
 
 
-async def test_the_calls_of_all_who_dial_for_a_queue_are_counted(opened) -> None:
-    site = await opened(SALES)
-    allowed = site.board.dials_allowed("acme", "700")
-    outstanding = {("acme", "700"): 1}
-    for _ in range(2):
-        site.board.count_dials(lambda *queue: outstanding.get(queue, 0))
-    assert (site.board.dials_allowed("acme", "700"), allowed) == (0, 2)
+async def test_the_calls_of_all_who_dial_for_a_queue_are_counted_and_each_is_counted_out_once(opened) -> None:
+    site = await opened(SALES, replace(SALES, number="701"))
+    overs = [site.board.count_dial("acme", "700") for _ in range(2)]
+    assert [site.board.dials_allowed("acme", number) for number in ("700", "701")] == [0, 2]
     wait = asyncio.ensure_future(site.board.changed("acme", "700"))
     await site.settled()
-    outstanding.clear()
-    site.board.dial_over("acme", "700")
+    assert not wait.done()
+    for _ in range(2):
+        overs[0]()
     await asyncio.wait_for(wait, 5)
-    assert site.board.dials_allowed("acme", "700") == 2
+    assert site.board.dials_allowed("acme", "700") == 1
 
 
 async def test_a_queue_that_is_gone_lets_calls_to_many_numbers_find_out_one_by_one(opened) -> None:
@@ -268,8 +266,10 @@ async def test_a_queue_that_is_gone_lets_calls_to_many_numbers_find_out_one_by_o
     site.board.configure()
     await asyncio.wait_for(wait, 5)
     assert site.board.dials_allowed("acme", "700") == 1
-    site.board.count_dials(lambda *_queue: 1)
+    dial_over = site.board.count_dial("acme", "700")
     assert site.board.dials_allowed("acme", "700") == 0
+    dial_over()
+    assert site.board.dials_allowed("acme", "700") == 1
 
 
 async def test_statuses_come_by_number_and_of_ones_own_organisation_only(opened) -> None:
