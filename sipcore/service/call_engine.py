@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from sipcore.domain.commands import (
     Command,
 )
 from sipcore.domain.dialplan import NumberPlan
+from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import (
     InvalidTransitionError,
     LimitReachedError,
@@ -139,26 +140,31 @@ class CallEngine:
     async def dial(self, request: DialRequest) -> AcceptedCall:
         """Accept a call and start ringing destination 1 (see `Calls.dial`)."""
         dial_over = request.dial_over
-        with ExitStack() as undo:
-            if dial_over is not None:
-                undo.callback(dial_over)
-            if self._stopping:
-                raise ShuttingDownError("the server is being stopped")
-            organisation = self._directory.organisation(request.organisation)
-            call = self._admission.outgoing(request, organisation, self._directory.current)
+        undo: list[Callable[[], None]] = [] if dial_over is None else [dial_over]
+        try:
+            call, organisation = self._outgoing(request)
             if dial_over is None and call.terms.queue is not None:
                 dial_over = self.queues.count_dial(organisation.name, call.terms.queue)
-                undo.callback(dial_over)
+                undo.append(dial_over)
             count_out = self._limits.admit(organisation, time.monotonic())
-            undo.callback(count_out)
+            undo.append(count_out)
             third = request.options.room_for_third
             slots = await CallSlots.reserve(self._port, call.contest_legs, room_for_third=third)
-            undo.callback(slots.release)
+            undo.append(slots.release)
             live = await self._accept(call, slots, count_out, limits_of(organisation))
-            undo.pop_all()
+        except BaseException:
+            for step in reversed(undo):
+                step()
+            raise
         if dial_over is not None:
             live.first_stage.add_done_callback(lambda _: dial_over())
         return AcceptedCall(call.terms.id, *call.uids, live.first_stage, live.over)
+
+    def _outgoing(self, request: DialRequest) -> tuple[Call, Organisation]:
+        if self._stopping:
+            raise ShuttingDownError("the server is being stopped")
+        organisation = self._directory.organisation(request.organisation)
+        return self._admission.outgoing(request, organisation, self._directory.current), organisation
 
     def hang_up(self, organisation: str, call_id: str, by: str = "request") -> bool:
         """End a call of the organisation; False when it has none of this id in progress (see `Calls.hang_up`)."""
