@@ -53,7 +53,7 @@ from sipcore.service.scheduler import Scheduler
 from sipcore.service.schedules import Schedules
 from sipcore.sip.pool import WorkerPool
 from sipcore.sip.starter import PoolSettings
-from sipcore.store.notices import CAMPAIGNS_DUE, SCHEDULES_DUE
+from sipcore.store.notices import BATCHES_CANCELLED, CAMPAIGNS_DUE, SCHEDULES_DUE
 from sipcore.store.opening import migrate as migrate_database
 from sipcore.store.records import SqlRecordStore, open_store
 
@@ -202,8 +202,7 @@ class _Server:
         numbers = PhoneNumberPlan()
         limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds, nodes.id)
         engine = CallEngine(pool, store, self._directory, numbers, limits, recorder, steps=self._metrics.calls)
-        batches = Batches(engine, store, self._directory, numbers, engine.queues)
-        batches.cancel_elsewhere = Errand(nodes, "cancel-batch", batches.cancel_here).pass_on
+        batches = self._batches(store, engine, nodes)
         streams = EventStreams(events.log)
         engine.queues.on_agent = events.recorder.agent_changed
         await engine.queues.start()
@@ -257,13 +256,17 @@ class _Server:
         await nodes.start()
         return nodes
 
+    def _batches(self, store: SqlRecordStore, engine: CallEngine, nodes: Nodes) -> Batches:
+        batches = Batches(engine, store, self._directory, PhoneNumberPlan(), engine.queues)
+        nodes.listen(BATCHES_CANCELLED, lambda _text: batches.wake())
+        batches.start()
+        return batches
+
     def _future_calls(self, store: SqlRecordStore, engine: CallEngine, nodes: Nodes) -> tuple[Scheduler, Schedules]:
         scheduler = Scheduler(store.schedules, engine, nodes.id, self._settings.schedule.grace)
         scheduler.on_dialled = self._metrics.scheduled
         nodes.listen(SCHEDULES_DUE, lambda _text: scheduler.wake())
-        schedules = Schedules(store.schedules, scheduler, self._directory, PhoneNumberPlan())
-        schedules.withdraw_elsewhere = Errand(nodes, "withdraw", scheduler.withdraw).pass_on
-        return scheduler, schedules
+        return scheduler, Schedules(store.schedules, self._directory, PhoneNumberPlan())
 
     def _application(  # noqa: PLR0913, PLR0917 - each is one thing that the API shows
         self,

@@ -46,7 +46,7 @@ class BatchesResource:
             ),
             Operation(
                 name="cancelBatch", method="DELETE", path="/api/v1/batches/{id}", tag="batches", scope=Scope.CALL,
-                summary="Dial nothing more of a batch; one that has ended stays as it is",
+                summary="Dial nothing more of a batch, whichever node dials it; one that has ended stays as it is",
                 answer=BatchReport, problems=frozenset({503}), act=self.cancel,
             ),
         ]  # fmt: skip

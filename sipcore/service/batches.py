@@ -17,18 +17,21 @@ from sipcore.domain.errors import (
     LimitReachedError,
     ShuttingDownError,
     StoreInDoubtError,
+    StoreUnavailableError,
 )
 from sipcore.domain.record import RecordFilter
 from sipcore.service.calls import DEFAULT_RING_SECONDS, Calls, DialRequest, LiveDirectory
-from sipcore.service.errand import PassOn, nobody_else
 from sipcore.service.live_batch import LiveBatch
 from sipcore.service.number_list import checked
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.record_keeper import RecordKeeper
 from sipcore.service.store import CallStore
+from sipcore.service.turns import Turns
 
 MAX_RUNNING = 50
 """Batches of one organisation that run at the same time."""
+POLL_SECONDS = 5.0
+"""How long nobody looks at the database at most for batches that were cancelled through another node."""
 _RUNNING_RETRY_SECONDS = 60
 
 _log = structlog.get_logger(__name__)
@@ -63,15 +66,11 @@ class Batches:
         directory: organisations in force.
         numbers: the world's numbering plans.
         queues: tell how many numbers may be dialled for their agents.
-
-    Attributes:
-        cancel_elsewhere: has another node cancel a batch that it dials.
     """
 
     def __init__(
         self, calls: Calls, store: CallStore, directory: LiveDirectory, numbers: NumberPlan, queues: QueueBoard
     ) -> None:
-        self.cancel_elsewhere: PassOn = nobody_else
         self._calls = calls
         self._store = store
         self._directory = directory
@@ -81,6 +80,15 @@ class Batches:
         self._live: dict[str, LiveBatch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._turns = Turns("cancelled batches", self._turn, retry_seconds=POLL_SECONDS)
+
+    def start(self) -> None:
+        """Begin to look for batches that are cancelled through other nodes."""
+        self._turns.start()
+
+    def wake(self) -> None:
+        """Look now: one was cancelled."""
+        self._turns.wake()
 
     async def dial(self, request: BatchRequest) -> LiveBatch:
         """Accept a batch and begin to dial.
@@ -143,26 +151,34 @@ class Batches:
         return report_of(record, page.items)
 
     async def cancel(self, organisation: str, batch_id: str) -> BatchReport | None:
-        """Cancel a batch, and tell how it stands; one that has ended stays as it is.
+        """Cancel a batch, whichever node dials it, and tell how it stands; one that has ended stays as it is.
 
         Raises:
-            StoreUnavailableError: as `get`.
+            StoreUnavailableError: as `get`; it goes on.
         """
-        if self.cancel_here(organisation, batch_id):
-            return await self.get(organisation, batch_id)
-        report = await self.get(organisation, batch_id)
-        if report is None or report.record.ended_at is not None:
-            return report
-        await self.cancel_elsewhere(organisation, batch_id)
-        return replace(report, record=replace(report.record, cancelled_by=report.record.cancelled_by or "request"))
-
-    def cancel_here(self, organisation: str, batch_id: str) -> bool:
-        """Cancel a batch; False: it is none that this node dials."""
         live = self._live.get(batch_id)
-        if live is None or live.organisation != organisation:
-            return False
+        if live is None:
+            await self._store.cancel_batch(organisation, batch_id)
+        elif live.organisation == organisation:
+            await self._cancel_own(live)
+        return await self.get(organisation, batch_id)
+
+    async def _cancel_own(self, live: LiveBatch) -> None:
         live.cancel("request")
-        return True
+        if live.record.ended_at is None:
+            try:
+                await self._store.cancel_batch(live.organisation, live.id)
+            except StoreUnavailableError as error:
+                # It is written with the batch's end at the latest.
+                _log.warning("other nodes do not know yet of a cancelled batch", batch=live.id, reason=str(error))
+
+    async def _turn(self) -> float:
+        """Cancel what was cancelled through other nodes."""
+        if self._live:
+            for batch_id in await self._store.cancelled_batches():
+                if batch_id in self._live:
+                    self._live[batch_id].cancel("request")
+        return POLL_SECONDS
 
     def stop(self) -> None:
         """Take no new batch, and dial nothing more; called before the calls are ended."""
@@ -173,6 +189,7 @@ class Batches:
 
     async def finish(self) -> None:
         """Write what is left to be written; called when the calls have ended."""
+        await self._turns.stop()
         for live in list(self._live.values()):
             live.abandon()
         await asyncio.gather(*self._tasks)

@@ -1,4 +1,4 @@
-"""What is wanted of a call or batch that another node carries."""
+"""What is wanted of a call that another node carries."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ Act = Callable[[str, str], object]
 """Does what is wanted of something of an organisation's, by its id, if this node carries it."""
 PassOn = Callable[[str, str], Awaitable[None]]
 """Passes that on to the other nodes; see `Errand.pass_on`."""
-
-
-async def nobody_else(_organisation: str, _what: str) -> None:
-    """Pass nothing on: there is no other node."""
 
 
 class Errand:
@@ -36,7 +32,7 @@ class Errand:
 
         Args:
             organisation: whose it is.
-            what: id of the call or batch.
+            what: its id.
 
         Raises:
             StoreUnavailableError: nobody was told.

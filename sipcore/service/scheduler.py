@@ -98,15 +98,8 @@ class Scheduler:
         await self._turns.stop()
 
     def wake(self) -> None:
-        """Look for what is due now: something may be due earlier than it was."""
+        """Look now: something may be due earlier than it was, or was cancelled."""
         self._turns.wake()
-
-    def withdraw(self, organisation: str, call_id: str) -> bool:
-        """Hang up an attempt unless somebody has answered it; False: it is none of this node's."""
-        accepted = self._under_way.get(call_id)
-        if accepted is not None and not accepted.first_stage.done():
-            self._calls.hang_up(organisation, call_id)
-        return accepted is not None
 
     async def _turn(self) -> float:
         """Dial everything that is due now; return for how many seconds nothing is to be done."""
@@ -115,6 +108,7 @@ class Scheduler:
             # Read before the look: what is due by it was looked for, though the machine be suspended in between.
             now = self._now()
             await self._look(now)
+            await self._withdraw()
             monotonic = time.monotonic()
             if monotonic < self._no_room_until:
                 return self._no_room_until - monotonic
@@ -132,6 +126,16 @@ class Scheduler:
             await asyncio.gather(*(self._dial(number) for number in claimed))
             await self._give_back()
         return 0.0
+
+    async def _withdraw(self) -> None:
+        """Hang up what nobody has answered yet of future calls that were cancelled, through whichever node."""
+        ringing = {call_id: call for call_id, call in self._under_way.items() if not call.first_stage.done()}
+        if not ringing:
+            return
+        for organisation, call_id in await self._store.cancelled([*ringing]):
+            # Somebody may have answered while the database did.
+            if not ringing[call_id].first_stage.done():
+                self._calls.hang_up(organisation, call_id)
 
     async def _give_back(self) -> None:
         """Let go of what was claimed and not dialled, be it of a turn that failed."""

@@ -17,9 +17,8 @@ from sipcore.domain.retry import LONGEST_SECONDS, MAX_RETRIES, SHORTEST_SECONDS,
 from sipcore.domain.schedule import NewSchedule, SchedulePage, ScheduleReport, ScheduleTerms
 from sipcore.domain.schedule_date import read_date
 from sipcore.service.calls import DEFAULT_RING_SECONDS, DialRequest, LiveDirectory
-from sipcore.service.errand import PassOn, nobody_else
 from sipcore.service.number_list import checked
-from sipcore.service.scheduler import Scheduler, utc_now
+from sipcore.service.scheduler import utc_now
 from sipcore.service.store import ScheduleStore
 
 _log = structlog.get_logger(__name__)
@@ -122,26 +121,19 @@ class Schedules:
 
     Args:
         store: keeps them.
-        scheduler: hangs up what rings of one that is cancelled.
         directory: organisations in force.
         numbers: the world's numbering plans.
         now: the present (aware).
-
-    Attributes:
-        withdraw_elsewhere: has another node hang up an attempt, as the scheduler does here.
     """
 
     def __init__(
         self,
         store: ScheduleStore,
-        scheduler: Scheduler,
         directory: LiveDirectory,
         numbers: NumberPlan,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.withdraw_elsewhere: PassOn = nobody_else
         self._store = store
-        self._scheduler = scheduler
         self._directory = directory
         self._numbers = numbers
         self._now = now
@@ -217,14 +209,14 @@ class Schedules:
         return await self._store.get(organisation, schedule_id)
 
     async def cancel(self, organisation: str, schedule_id: str) -> ScheduleReport | None:
-        """Dial nothing more of one, hang up what rings, and tell how it stands; one that is over stays as it is.
+        """Dial nothing more of one, and tell how it stands; one that is over stays as it is.
+
+        The scheduler of the node that rings somebody for it hangs up.
 
         Raises:
             StoreUnavailableError: the database does not answer.
         """
-        for call in await self._store.cancel(organisation, schedule_id, self._now()):
-            if not self._scheduler.withdraw(organisation, call):
-                await self.withdraw_elsewhere(organisation, call)
+        await self._store.cancel(organisation, schedule_id, self._now())
         return await self._store.get(organisation, schedule_id)
 
     async def _checked(self, terms: ScheduleTerms, organisation: Organisation) -> ScheduleTerms:

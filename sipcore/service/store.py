@@ -107,6 +107,17 @@ class BatchStore(Protocol):
         """Write a batch over what is stored of it: before any number of it is dialled, and at its end."""
         ...
 
+    async def cancel_batch(self, organisation: str, batch_id: str) -> None:
+        """Note that a batch of the organisation is cancelled by request, and tell the node that dials it.
+
+        One that has ended, or is cancelled already, stays as it is.
+        """
+        ...
+
+    async def cancelled_batches(self) -> tuple[str, ...]:
+        """Return the ids of those batches of this node that are cancelled and have not ended."""
+        ...
+
     async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
         """Read one batch of the organisation, or None."""
         ...
@@ -124,7 +135,7 @@ class ScheduleStore(Protocol):
     """Keeps future calls. Every method raises `StoreUnavailableError`, as above.
 
     Attributes:
-        on_due: called when something may be due earlier than it was.
+        on_due: called when something may be due earlier than it was, or was cancelled.
     """
 
     on_due: Callable[[], None]
@@ -153,8 +164,12 @@ class ScheduleStore(Protocol):
         """
         ...
 
-    async def cancel(self, organisation: str, schedule_id: str, now: datetime) -> tuple[str, ...]:
-        """Take out what waits of one; return the ids of its calls that go on."""
+    async def cancel(self, organisation: str, schedule_id: str, now: datetime) -> None:
+        """Take out what waits of one; its calls go on."""
+        ...
+
+    async def cancelled(self, calls: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Tell which of some calls are attempts of future calls that were cancelled: organisation and id of each."""
         ...
 
     async def next_due(self, without: Iterable[str] = ()) -> datetime | None:

@@ -7,9 +7,11 @@ import sqlalchemy as sa
 CHANNEL = "click2call"
 """Name of PostgreSQL's notification channel; a payload is the sender's application name, a topic, and a text."""
 SCHEDULES_DUE = "schedules-due"
-"""Topic: a future call may be due earlier than any was."""
+"""Topic: a future call may be due earlier than any was, or was cancelled."""
 CAMPAIGNS_DUE = "campaigns-due"
 """Topic: a campaign has got numbers, or is to run, or to run no more."""
+BATCHES_CANCELLED = "batches-cancelled"
+"""Topic: a batch was cancelled."""
 _NOTIFY = sa.text("SELECT pg_notify(:channel, current_setting('application_name') || :told)")
 
 

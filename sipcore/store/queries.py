@@ -129,6 +129,12 @@ def unfinished_batches(wanted: Condition) -> sa.Select[Any]:
     return _EVERY_BATCH.where(batches.c.ended_at.is_(None), wanted)
 
 
+def cancelled_batches(node: str) -> sa.Select[tuple[str]]:
+    """Select the ids of those batches of a node that are cancelled and have not ended."""
+    mine = batches.c.node == node, batches.c.ended_at.is_(None), batches.c.cancelled_by.is_not(None)
+    return sa.select(batches.c.id).where(*mine)
+
+
 def newest_batches(organisation: str, after: PagePosition | None, limit: int) -> sa.Select[Any]:
     """Select the newest batches of an organisation.
 

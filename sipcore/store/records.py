@@ -28,6 +28,7 @@ from sipcore.store.ladders import SqlLadderStore
 from sipcore.store.nodes import SqlNodeStore
 from sipcore.store.opening import open_database
 from sipcore.store.queries import (
+    cancelled_batches,
     every_agent,
     kept_recordings,
     last_dialler,
@@ -42,7 +43,7 @@ from sipcore.store.queries import (
     to_records,
 )
 from sipcore.store.schedules import SqlScheduleStore
-from sipcore.store.settlement import add_recordings, keep_batches
+from sipcore.store.settlement import add_recordings, cancel_batches, keep_batches
 from sipcore.store.shared_limits import Limited, accept_within
 from sipcore.store.writer import Writer
 
@@ -166,6 +167,24 @@ class SqlRecordStore:
         """
         await self._writer.write(keep_batches, self._own(batch))
         self.events.on_stored()
+
+    async def cancel_batch(self, organisation: str, batch_id: str) -> None:
+        """Note that a batch is cancelled by request, and wake the node that dials it.
+
+        One that has ended, or is cancelled already, stays as it is.
+
+        Raises:
+            StoreUnavailableError: it is as it was.
+        """
+        await self._writer.write(cancel_batches, (organisation, batch_id))
+
+    async def cancelled_batches(self) -> tuple[str, ...]:
+        """Return the ids of those batches of this node that are cancelled and have not ended.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        return tuple(row[0] for row in await self._read(cancelled_batches(self.nodes.id)))
 
     async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
         """Read one batch of the organisation, or None.

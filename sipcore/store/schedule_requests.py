@@ -107,6 +107,7 @@ def cancel(connection: sa.Connection, cancellations: Sequence[Cancellation]) -> 
             .where(_N.schedule_id == each.id, _N.due_at.is_not(None))
             .values(status=NumberStatus.CANCELLED, due_at=None, claimed_by=None)
         )
+        notify(connection, SCHEDULES_DUE)
         end_those_over(connection, {each.id: each.now})
 
 
@@ -194,15 +195,16 @@ def _to_schedule(row: sa.Row[Any], dial1: str, numbers: int, next_at: datetime |
     )
 
 
-def calls_under_way(schedule_id: str) -> sa.Select[tuple[str]]:
-    """Select the ids of the calls that are attempts of a future call and go on."""
+def cancelled_among(calls: Sequence[str]) -> sa.Select[tuple[str, str]]:
+    """Select those of some calls, by organisation and id, that are attempts of future calls that were cancelled."""
     return (
-        sa.select(attempts.c.id)
+        sa.select(attempts.c.organisation, attempts.c.id)
         .join(schedule_numbers, _N.id == attempts.c.source_id)
+        .join(schedules, _S.id == _N.schedule_id)
         .where(
-            _N.schedule_id == schedule_id,
+            attempts.c.id.in_(calls),
             attempts.c.source == AttemptSource.SCHEDULE,
-            attempts.c.settled_at.is_(None),
+            _S.cancelled_by.is_not(None),
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -32,7 +32,7 @@ class SqlScheduleStore:
         events: is told that events were stored.
 
     Attributes:
-        on_due: called when something may be due earlier than it was.
+        on_due: called when something may be due earlier than it was, or was cancelled.
     """
 
     def __init__(self, writer: Writer, read: Read, events: SqlEventStore) -> None:
@@ -80,18 +80,24 @@ class SqlScheduleStore:
         await self._writer.write(schedule_requests.change, Change(organisation, schedule_id, terms))
         self.on_due()
 
-    async def cancel(self, organisation: str, schedule_id: str, now: datetime) -> tuple[str, ...]:
+    async def cancel(self, organisation: str, schedule_id: str, now: datetime) -> None:
         """Take out what waits of one of the organisation; one that is over stays as it is.
-
-        Returns:
-            Ids of the calls that are attempts of it and go on.
 
         Raises:
             StoreUnavailableError: it is as it was.
         """
         await self._writer.write(schedule_requests.cancel, Cancellation(organisation, schedule_id, now))
         self._events.on_stored()
-        return tuple(row[0] for row in await self._read(schedule_requests.calls_under_way(schedule_id)))
+        self.on_due()
+
+    async def cancelled(self, calls: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Tell which of some calls (ids) are attempts of future calls that were cancelled: organisation and id of each.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        found = await self._read(schedule_requests.cancelled_among(calls))
+        return tuple((call.organisation, call.id) for call in found)
 
     async def next_due(self, without: Iterable[str] = ()) -> datetime | None:
         """Tell when a number that nobody has claimed is due next, or None.

@@ -14,6 +14,7 @@ from sipcore.domain.record import interrupted
 from sipcore.domain.recording import Recording
 from sipcore.store import campaign_dialling, operations, outbox, schedule_dialling
 from sipcore.store.campaign_schema import campaign_numbers
+from sipcore.store.notices import BATCHES_CANCELLED, notify
 from sipcore.store.queries import (
     one_batch,
     one_record,
@@ -23,6 +24,8 @@ from sipcore.store.queries import (
     unfinished_records,
 )
 from sipcore.store.schema import batches, calls, recordings, schedule_numbers
+
+_BY_REQUEST = "request"
 
 
 def settle(
@@ -50,15 +53,36 @@ def settle(
 
 
 def keep_batches(connection: sa.Connection, records: Sequence[BatchRecord]) -> None:
-    """Insert batches, over those that are there, and tell what is new about them."""
-    known: dict[str, BatchRecord | None] = {}
+    """Insert batches, over those that are there, and tell what is new about them.
+
+    One that was cancelled by request through another node stays so, though the node that dials it may not know yet.
+    """
+    known: dict[str, BatchRecord] = {}
     told: list[PublicEvent] = []
     for record in records:
-        stored = to_batches(connection.execute(one_batch(record.organisation, record.id)))
-        told += batch_events(known.get(record.id, stored[0] if stored else None), record)
-        known[record.id] = record
-    operations.keep_batches(connection, records)
+        # Locked: another node may be cancelling it.
+        stored = to_batches(connection.execute(one_batch(record.organisation, record.id).with_for_update()))
+        before = known.get(record.id, stored[0] if stored else None)
+        now = record
+        if record.cancelled_by is None and before is not None and before.cancelled_by == _BY_REQUEST:
+            now = replace(record, cancelled_by=_BY_REQUEST)
+        told += batch_events(before, now)
+        known[record.id] = now
+    operations.keep_batches(connection, [*known.values()])
     outbox.put(connection, told)
+
+
+def cancel_batches(connection: sa.Connection, cancelled: Sequence[tuple[str, str]]) -> None:
+    """Note that batches (organisation, id) are cancelled by request, and wake the nodes that dial them.
+
+    Those that have ended, or are cancelled already, stay as they are.
+    """
+    columns = batches.c
+    for organisation, batch_id in cancelled:
+        mine = columns.id == batch_id, columns.organisation == organisation
+        running = columns.ended_at.is_(None), columns.cancelled_by.is_(None)
+        if connection.execute(sa.update(batches).where(*mine, *running).values(cancelled_by=_BY_REQUEST)).rowcount:
+            notify(connection, BATCHES_CANCELLED)
 
 
 def add_recordings(connection: sa.Connection, added: Sequence[Recording]) -> None:

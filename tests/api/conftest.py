@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -47,7 +47,6 @@ from sipcore.service.key_ring import KeyRing
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
-from sipcore.service.scheduler import Scheduler
 from sipcore.service.schedules import Schedules
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -194,6 +193,13 @@ class MemoryStore:
         if self.error is not None:
             raise self.error
         self.batches[:] = [batch, *(kept for kept in self.batches if kept.id != batch.id)]
+
+    async def cancel_batch(self, organisation: str, batch_id: str) -> None:
+        if self.error is not None:
+            raise self.error
+        kept = await self.get_batch(organisation, batch_id)
+        if kept is not None and kept.ended_at is None:
+            await self.keep_batch(replace(kept, cancelled_by="request"))
 
     async def get_batch(self, organisation: str, batch_id: str) -> BatchRecord | None:
         mine = [batch for batch in self.batches if (batch.organisation, batch.id) == (organisation, batch_id)]
@@ -423,7 +429,6 @@ async def site(
             batches=Batches(calls, store, live, PhoneNumberPlan(), queues),
             schedules=Schedules(
                 schedule_store,
-                Scheduler(schedule_store, calls, "n" * 32, timedelta(minutes=5)),
                 live,
                 PhoneNumberPlan(),
             ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from api.handlers import dialup
+from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.errors import StoreUnavailableError
 from sipcore.service.calls import DialRequest
 
@@ -255,3 +257,14 @@ async def test_pages_of_batches_have_a_cursor(site):
 async def test_nobody_reads_batches_without_credentials(site, path):
     assert (await site.fetch(f"/api/v1/batches{path}")).code == 401
     assert (await site.fetch(f"/api/v1/batches{path}", method="PUT", body="")).code == 405
+
+
+async def test_one_that_another_node_dials_is_cancelled_and_says_so(site):
+    of_another = BatchRecord("b" * 32, "acme", "alice", (ONE, TWO), "800", None, datetime(2026, 3, 1, tzinfo=UTC))
+    await site.store.keep_batch(of_another)
+    assert (await ask(site, f"/{of_another.id}", user="carol@other", method="DELETE")).code == 404
+    assert (await read(site, of_another.id))["state"] == "running"
+    told = await read(site, of_another.id, method="DELETE")
+    assert (told["state"], told["cancelled_by"], told["counts"]["cancelled"]) == ("cancelled", "request", 2)
+    site.store.error = StoreUnavailableError("the database failed")
+    assert (await ask(site, f"/{of_another.id}", method="DELETE")).code == 503

@@ -13,11 +13,12 @@ from sipcore.domain.batch_record import BatchRecord
 from sipcore.domain.causes import Disposition
 from sipcore.domain.directory import Announcement
 from sipcore.domain.errors import StoreUnavailableError
-from sipcore.service import nodes
+from sipcore.service import batches, nodes
 from sipcore.service.batches import Batches, BatchRequest
 from sipcore.service.errand import Errand
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.sip.fake import RINGS
+from sipcore.store.notices import BATCHES_CANCELLED
 from sipcore.store.records import open_store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -157,7 +158,8 @@ async def test_a_call_is_hung_up_by_the_node_that_carries_it_whichever_is_asked(
         assert not kept.over.done()
 
 
-async def test_a_batch_is_cancelled_by_the_node_that_dials_it_whichever_is_asked(postgresql_url):
+async def test_a_batch_is_cancelled_by_the_node_that_dials_it_whichever_is_asked(postgresql_url, monkeypatch):
+    monkeypatch.setattr(batches, "POLL_SECONDS", 3600.0)
     async with BatchSite(postgresql_url) as one, BatchSite(postgresql_url) as other:
         one.port.scripts[CUSTOMER] = RINGS
         batch = await one.batches.dial(BatchRequest("acme", "alice", (CUSTOMER, "+12025550124"), "800"))
@@ -172,16 +174,59 @@ async def test_a_batch_is_cancelled_by_the_node_that_dials_it_whichever_is_asked
         assert [result.status for result in batch.report().results] == [NumberState.CANCELLED, NumberState.CANCELLED]
 
 
-class BatchSite(NodeSite):
-    """A node that dials many numbers, one at a time."""
+async def test_a_batch_that_is_cancelled_stands_so_on_every_node_while_somebody_talks(postgresql_url):
+    talks = "+12025550124"
+    async with BatchSite(postgresql_url, max_calls=2) as one, BatchSite(postgresql_url) as other:
+        one.port.scripts[CUSTOMER] = RINGS
+        batch = await one.batches.dial(BatchRequest("acme", "alice", (talks, CUSTOMER, "+12025550125"), "800"))
+        await until(lambda: one.statuses(batch) == [NumberState.ANSWERED, NumberState.RINGING, NumberState.QUEUED])
+        told = await other.batches.cancel("acme", batch.id)
+        assert told.results[2].status is NumberState.CANCELLED
+        await until(lambda: one.statuses(batch)[1:] == [NumberState.CANCELLED, NumberState.CANCELLED])
+        assert not batch.ended.done()
+        for site in (one, other):
+            assert (await site.batches.get("acme", batch.id)).record.state is BatchState.CANCELLED
+            assert [item.state for item in (await site.batches.find("acme")).items] == [BatchState.CANCELLED]
 
-    def __init__(self, url):
-        super().__init__(url, announcements={"800": Announcement("800", "/notice.wav")}, max_calls=1)
+
+async def test_a_batch_cancelled_by_the_node_that_dials_it_stands_so_on_the_others(postgresql_url):
+    async with BatchSite(postgresql_url) as one, BatchSite(postgresql_url) as other:
+        batch = await one.batches.dial(BatchRequest("acme", "alice", (CUSTOMER, "+12025550124"), "800"))
+        await until(lambda: one.statuses(batch)[0] is NumberState.ANSWERED)
+        await one.batches.cancel("acme", batch.id)
+        seen = await other.batches.get("acme", batch.id)
+        assert (seen.record.cancelled_by, seen.results[1].status) == ("request", NumberState.CANCELLED)
+
+
+async def test_a_batch_that_was_cancelled_while_its_node_heard_nothing_is_dialled_no_more(postgresql_url, monkeypatch):
+    monkeypatch.setattr(batches, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(nodes, "LOOK_SECONDS", 3600.0)
+    async with BatchSite(postgresql_url) as one, BatchSite(postgresql_url) as other:
+        one.port.scripts[CUSTOMER] = RINGS
+        batch = await one.batches.dial(BatchRequest("acme", "alice", (CUSTOMER, "+12025550124"), "800"))
+        await until(lambda: one.statuses(batch)[0] is NumberState.RINGING)
+        one.store.nodes._life.terminate()
+        await other.batches.cancel("acme", batch.id)
+        await asyncio.wait_for(batch.ended, 10)
+        assert one.statuses(batch) == [NumberState.CANCELLED, NumberState.CANCELLED]
+
+
+class BatchSite(NodeSite):
+    """A node that dials many numbers, one at a time unless it is told otherwise."""
+
+    def __init__(self, url, max_calls=1):
+        notice = Announcement("800", "/notice.wav")
+        super().__init__(url, announcements={"800": notice}, max_calls=max_calls, calls_per_second=1000.0)
+
+    @staticmethod
+    def statuses(batch):
+        return [result.status for result in batch.report().results]
 
     async def __aenter__(self):
         await super().__aenter__()
         self.batches = Batches(self.engine, self.store, self.directory, PhoneNumberPlan(), self.engine.queues)
-        self.batches.cancel_elsewhere = Errand(self.nodes, "cancel-batch", self.batches.cancel_here).pass_on
+        self.nodes.listen(BATCHES_CANCELLED, lambda _text: self.batches.wake())
+        self.batches.start()
         return self
 
     async def __aexit__(self, *raised):

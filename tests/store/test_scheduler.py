@@ -10,8 +10,8 @@ from node_site import CUSTOMER, NodeSite
 
 from sipcore.domain.errors import NoLegCapacityError, StoreUnavailableError
 from sipcore.domain.schedule import NumberStatus, ScheduleState
+from sipcore.service import nodes as node_service
 from sipcore.service import scheduler as scheduling
-from sipcore.service.errand import Errand
 from sipcore.service.numbers import PhoneNumberPlan
 from sipcore.service.scheduler import Scheduler, up_seconds
 from sipcore.service.schedules import ScheduleChanges, ScheduleRequest, Schedules
@@ -53,8 +53,7 @@ class Site(NodeSite):
             self.clock,
             lambda: up_seconds() + self.suspended,
         )
-        self.schedules = Schedules(self.store.schedules, self.scheduler, self.directory, PhoneNumberPlan(), self.clock)
-        self.schedules.withdraw_elsewhere = Errand(self.nodes, "withdraw", self.scheduler.withdraw).pass_on
+        self.schedules = Schedules(self.store.schedules, self.directory, PhoneNumberPlan(), self.clock)
         self.nodes.listen(SCHEDULES_DUE, lambda _text: self.scheduler.wake())
         self.scheduler.start()
         async with asyncio.timeout(10):
@@ -249,7 +248,8 @@ async def test_a_call_that_was_answered_goes_on_when_it_is_cancelled(database_ur
         assert len(site.engine._calls) == 1
 
 
-async def test_one_that_rings_is_hung_up_by_the_node_that_dials_it_whichever_is_asked(postgresql_url):
+async def test_one_that_rings_is_hung_up_by_the_node_that_dials_it_whichever_is_asked(postgresql_url, monkeypatch):
+    monkeypatch.setattr(scheduling, "POLL_SECONDS", 3600.0)
     dials, other = Site(postgresql_url, scripts={"101": RINGS}), Site(postgresql_url)
     async with served_by(dials, other):
         await other.scheduler.stop()
@@ -260,6 +260,46 @@ async def test_one_that_rings_is_hung_up_by_the_node_that_dials_it_whichever_is_
         report = await other.until(new, NumberStatus.CANCELLED)
         assert report.schedule.state is ScheduleState.CANCELLED
         assert dials.engine.calls_in_progress == 0
+
+
+async def test_one_that_is_cancelled_while_its_call_begins_is_hung_up(postgresql_url, monkeypatch):
+    monkeypatch.setattr(scheduling, "POLL_SECONDS", 3600.0)
+    dials, other = Site(postgresql_url, scripts={"101": RINGS}), Site(postgresql_url)
+    async with served_by(dials, other):
+        await other.scheduler.stop()
+        dial, begun, cancelled = dials.engine.dial, asyncio.Event(), asyncio.Event()
+
+        async def slowly(request):
+            accepted = await dial(request)
+            begun.set()
+            await cancelled.wait()
+            return accepted
+
+        monkeypatch.setattr(dials.engine, "dial", slowly)
+        new = await dials.later(0, retries=5)
+        async with asyncio.timeout(10):
+            await begun.wait()
+            heard = asyncio.Event()
+            dials.nodes.listen("heard", lambda _text: heard.set())
+            await other.schedules.cancel("acme", new.id)
+            await other.nodes.tell("heard")
+            await heard.wait()
+        cancelled.set()
+        await other.until(new, NumberStatus.CANCELLED)
+
+
+async def test_one_that_was_cancelled_while_its_node_heard_nothing_is_hung_up(postgresql_url, monkeypatch):
+    monkeypatch.setattr(scheduling, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(node_service, "LOOK_SECONDS", 3600.0)
+    dials, other = Site(postgresql_url, scripts={"101": RINGS}), Site(postgresql_url)
+    async with served_by(dials, other):
+        await other.scheduler.stop()
+        new = await dials.later(0, retries=5)
+        await dials.until(new, NumberStatus.DIALLING)
+        await dials.port.settled()
+        dials.store.nodes._life.terminate()
+        await other.schedules.cancel("acme", new.id)
+        await other.until(new, NumberStatus.CANCELLED)
 
 
 async def test_one_that_talks_goes_on_whichever_node_is_asked(postgresql_url):
@@ -273,7 +313,7 @@ async def test_one_that_talks_goes_on_whichever_node_is_asked(postgresql_url):
         rings = await dials.later(0)
         await dials.until(rings, NumberStatus.DIALLING)
         await other.schedules.cancel("acme", talks.id)
-        # What nodes are told comes in its order: by the end of this one the other was heard as well.
+        # Whoever finds this one cancelled has looked at all of them.
         await other.schedules.cancel("acme", rings.id)
         await other.until(rings, NumberStatus.CANCELLED)
         assert dials.engine.calls_in_progress == 1

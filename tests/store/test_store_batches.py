@@ -29,6 +29,30 @@ async def test_its_end_is_written_over_it(store):
     assert await store.get_batch("acme", BATCH.id) == ended
 
 
+async def test_one_that_runs_is_cancelled_by_its_organisation_and_its_end_leaves_it_so(store, next_store):
+    over = replace(BATCH, id="1" * 32, ended_at=NOON)
+    for batch in (BATCH, over):
+        await store.keep_batch(batch)
+    await next_store.cancel_batch("other", BATCH.id)
+    assert await store.cancelled_batches() == ()
+    for batch in (BATCH, over):
+        await next_store.cancel_batch("acme", batch.id)
+    assert await next_store.cancelled_batches() == ()
+    assert await store.cancelled_batches() == (BATCH.id,)
+    assert await store.get_batch("acme", over.id) == over
+    ended = replace(BATCH, ended_at=NOON + timedelta(seconds=9))
+    await store.keep_batch(ended)
+    assert await store.get_batch("acme", BATCH.id) == replace(ended, cancelled_by="request")
+    assert await store.cancelled_batches() == ()
+
+
+async def test_the_end_of_one_whose_node_was_only_thought_dead_is_written_over_what_was_settled(store):
+    ended = replace(BATCH, ended_at=NOON + timedelta(seconds=9))
+    await store.keep_batch(replace(ended, cancelled_by="restart"))
+    await store.keep_batch(ended)
+    assert await store.get_batch("acme", BATCH.id) == ended
+
+
 async def test_pages_go_from_the_newest_to_the_oldest_and_each_batch_is_on_one(store):
     batches = [
         replace(BATCH, id=f"{number:032x}", accepted_at=NOON + timedelta(seconds=number // 2)) for number in range(5)

@@ -331,10 +331,10 @@ async def test_one_that_is_claimed_running_or_over_is_not_changed(store, nodes):
 
 async def test_a_cancelled_one_is_not_dialled_and_says_so_once(store, nodes):
     new = await nodes.accept("101", "102")
-    assert await store.schedules.cancel("other", new.id, NOON) == ()
+    await store.schedules.cancel("other", new.id, NOON)
     assert await nodes.statuses(new) == [NumberStatus.WAITING] * 2
     for _ in range(2):
-        assert await store.schedules.cancel("acme", new.id, NOON) == ()
+        await store.schedules.cancel("acme", new.id, NOON)
     assert await nodes.claim() == []
     report = await store.schedules.get("acme", new.id)
     assert (report.schedule.state, report.schedule.ended_at) == (ScheduleState.CANCELLED, NOON)
@@ -346,7 +346,9 @@ async def test_a_call_that_rings_when_it_is_cancelled_is_named_and_not_tried_aga
     first, _ = await nodes.claim()
     record = await nodes.begin(first)
     await store.schedules.release(NODE)
-    assert await store.schedules.cancel("acme", new.id, NOON) == (record.id,)
+    assert await store.schedules.cancelled([record.id]) == ()
+    await store.schedules.cancel("acme", new.id, NOON)
+    assert await store.schedules.cancelled([record.id, "c" * 32]) == (("acme", record.id),)
     assert await nodes.statuses(new) == [NumberStatus.DIALLING, NumberStatus.CANCELLED]
     await nodes.settle(record, Disposition.NO_ANSWER)
     assert await nodes.statuses(new) == [NumberStatus.CANCELLED] * 2

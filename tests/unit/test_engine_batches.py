@@ -347,6 +347,23 @@ async def test_after_a_crash_what_was_not_dialled_is_cancelled(tmp_path):
     ]
 
 
+async def test_one_is_cancelled_also_while_the_database_is_away(tmp_path, monkeypatch):
+    async with running(tmp_path, {ONE: RINGS}, max_calls=1) as site:
+
+        async def away(*_):
+            raise StoreUnavailableError("away")
+
+        batch = await site.dial(ONE, TWO)
+        await site.stand(batch, RINGING, QUEUED)
+        with monkeypatch.context() as patch:
+            patch.setattr(site.store, "cancel_batch", away)
+            report = await site.batches.cancel("acme", batch.id)
+        assert report.record.state is BatchState.CANCELLED
+        written = await site.written(batch)
+    assert written.record.cancelled_by == "request"
+    assert [result.status for result in written.results] == [CANCELLED, CANCELLED]
+
+
 async def test_batches_are_listed_newest_first_as_they_stand_now(tmp_path):
     async with running(tmp_path, {THREE: RINGS, FOUR: RINGS}) as site:
         first = await site.dial(ONE, TWO)
