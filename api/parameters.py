@@ -36,6 +36,7 @@ _DESTINATIONS_APART = re.compile(r"[,;\r\n]")
 _LINE_END = re.compile(r"[\r\n]")
 _CALLER_IDENTITY = re.compile(r"[0-9*#+]{1,32}")
 _LOST_PLUS = re.compile(r"\A((?:[A-Za-z]{2,5}:)?) (?=[0-9])")
+_LOST_PLUS_OF_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}\Z)", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,3}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,6}")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -51,7 +52,7 @@ class Pair(NamedTuple):
     Attributes:
         name: as the request spells it.
         value: its text.
-        plus_lost: True when it was form-encoded, where a `+` at its beginning that was not escaped arrives as a space.
+        plus_lost: True when it was form-encoded, where a `+` that was not escaped arrives as a space.
     """
 
     name: str
@@ -125,14 +126,17 @@ def read_parameters(
     Args:
         pairs: all that the request gave, in its order.
         login_needed: whether user and pass are mandatory, because nothing else tells who is asking. A request that
-            gives no credentials whatsoever passes: that is for the authentication to refuse, with a challenge. So does
-            a future call, whose ident tells.
+            gives no credentials whatsoever passes: that is for the authentication to refuse, with a challenge. A
+            future call needs none: its ident tells.
         organisation_needed: whether org is mandatory, because nothing else tells it.
 
     Raises:
         ParameterError: one is missing, malformed, or contradicts another one.
     """
     given, destinations = _sorted_out(pairs)
+    if not given.keys().isdisjoint(_FUTURE_CALL) and given.keys().isdisjoint(_LOGIN):
+        # Its ident tells who is asking.
+        login_needed = False
     _require(given, login_needed=login_needed, organisation_needed=organisation_needed)
     future = _future_call(given)
     show_uids, wait = _yes(given, "showUID"), _yes(given, "Response")
@@ -191,6 +195,8 @@ def _sorted_out(pairs: Iterable[Pair]) -> tuple[dict[str, str], Iterable[str]]:
         value = pair.value
         if pair.plus_lost and name in {"dial1", "dial2", "SetCID"}:
             value = _LOST_PLUS.sub(r"\1+", value) if " " in value else value
+        elif pair.plus_lost and name == "Date":
+            value = _LOST_PLUS_OF_OFFSET.sub("+", value)
         if name == "dial1":
             destinations[value] = None
         elif given.get(name, value) != value:

@@ -15,7 +15,7 @@ from sipcore.service.calls import DEFAULT_RING_SECONDS
 Date = Annotated[
     str,
     Field(
-        min_length=12,
+        min_length=1,
         max_length=40,
         description="YYYYMMDDhhmm in the organisation's time zone, or RFC 3339",
         examples=["209912240900", "2099-12-24T09:00:00-05:00"],

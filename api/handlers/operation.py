@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from email.message import Message
-from typing import Any
+from typing import Any, Final
 
 from tornado.web import HTTPError
 
@@ -20,6 +20,9 @@ from sipcore.domain.errors import Click2CallError, ParameterError
 from sipcore.domain.idempotency import fingerprint
 from sipcore.service.authentication import Authenticator
 from sipcore.service.idempotency import Idempotency, Turn
+
+_MEMBERS: Final[Mapping[str, str]] = {"SetCID": "set_cid"}
+"""What bodies call what `dialup` calls otherwise."""
 
 
 class ContentTypeError(ParameterError):
@@ -48,6 +51,9 @@ class OperationHandler(ResourceHandler):
             raise HTTPError(http.HTTPStatus.METHOD_NOT_ALLOWED)
         try:
             await self._carry_out(operation, dict(zip(operation.places, path, strict=True)))
+        except ParameterError as error:
+            member = _MEMBERS.get(error.parameter)
+            self.refuse(error if member is None else type(error)(member, error.reason))
         except Click2CallError as error:
             self.refuse(error)
 

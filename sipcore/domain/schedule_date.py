@@ -34,7 +34,7 @@ def read_date(text: str, zone: tzinfo, now: datetime, *, parameter: str = "Date"
         raise ParameterError(
             parameter, "must be a date YYYYMMDDhhmm in the organisation's time zone, or RFC 3339 with an offset"
         ) from None
-    if moment + _MINUTE <= now:
+    if moment <= now - _MINUTE:
         raise ParameterError(parameter, f"is in the past: it means {moment:%Y-%m-%dT%H:%MZ}, and now is {now:%H:%MZ}")
     return moment
 

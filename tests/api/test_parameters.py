@@ -88,6 +88,15 @@ def test_a_plus_that_form_encoding_lost_is_restored(sent, read_as):
     assert read_parameters(pairs(GOOD | {"SetCID": " 1202"}, plus_lost=True)).set_cid == "+1202"
 
 
+def test_a_plus_of_an_offset_that_form_encoding_lost_is_restored():
+    future = GOOD | {"Date": "2026-12-24T09:00:00 01:00", "Maxretry": "0", "Retrytime": "10", "ident": "secret"}
+    restored, sent = (read_parameters(pairs(future, plus_lost=lost)).future for lost in (True, False))
+    assert restored is not None
+    assert restored.date == "2026-12-24T09:00:00+01:00"
+    assert sent is not None
+    assert sent.date == "2026-12-24T09:00:00 01:00"
+
+
 @pytest.mark.parametrize("value", [" 12025550123", "tel: 12025550123"])
 def test_a_space_that_was_really_sent_is_no_plus(value):
     with pytest.raises(ParameterError, match="dial2"):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import urllib.parse
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -120,6 +121,21 @@ async def test_one_of_the_four_names_wants_the_others(site, name):
 
 
 @pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        (["org"], "org: is missing"),
+        (["dial2"], "dial2: is missing"),
+        (["org", "dial1"], "org: is missing (also missing: dial1)"),
+    ],
+)
+async def test_a_login_is_not_what_a_future_call_is_missing(site, missing, told):
+    given = {"org": "acme", "dial1": "101", "dial2": "102"} | future()
+    query = urllib.parse.urlencode({name: value for name, value in given.items() if name not in missing})
+    answer = await site.fetch(f"/API/dialup.php?{query}")
+    assert (answer.code, answer.body.decode()) == (400, f"error: {told}")
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("Date", "202601"),
@@ -206,6 +222,12 @@ async def test_what_the_api_is_sent_wrong_is_named(site, changes, parameter):
     wanted = {"dial1": "101", "dial2": "+12025550123", "date": "2099-01-01T12:00:00Z"} | changes
     answer = await site.fetch("/api/v1/schedules", headers=ALICE | JSON, method="POST", body=json.dumps(wanted))
     assert (answer.code, json.loads(answer.body)["parameter"]) == (400, parameter)
+
+
+async def test_a_caller_identity_that_is_not_allowed_has_the_name_that_bodies_have_for_it(site):
+    body = json.dumps({"dial1": "101", "dial2": "102", "date": "2099-01-01T12:00:00Z", "set_cid": "+13105550111"})
+    answer = await site.fetch("/api/v1/schedules", headers=ALICE | JSON, method="POST", body=body)
+    assert (answer.code, json.loads(answer.body)["parameter"]) == (403, "set_cid")
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{", '{"dial1": "101", "dial1": 5}'])

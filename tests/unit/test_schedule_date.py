@@ -78,6 +78,7 @@ def test_the_past_is_refused_and_the_minute_that_has_begun_is_now():
     assert read_date("202601151230", UTC, now) == utc(2026, 1, 15, 12, 30)
     with pytest.raises(ParameterError, match="date: is in the past"):
         read_date("202601151229", UTC, now, parameter="date")
+    assert read_date("9999-12-31T23:59:59Z", UTC, now) == utc(9999, 12, 31, 23, 59, 59)
     # The first of the two is meant, and over, when the second has not come yet.
     with pytest.raises(ParameterError, match="is in the past"):
         read_date("202611010130", NEW_YORK, utc(2026, 11, 1, 6, 15))
