@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import phonenumbers
 from pydantic import AfterValidator
 
 from config.values import refused
@@ -13,7 +14,7 @@ from sipcore.domain.errors import ParameterError
 
 def _hours(texts: dict[str, str]) -> dict[str, str]:
     try:
-        HoursByCountry.parse(texts, "calling_hours")
+        HoursByCountry.parse(texts, "calling_hours", phonenumbers.SUPPORTED_REGIONS)
     except ParameterError as error:
         raise refused(str(error)) from error
     return texts

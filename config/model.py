@@ -373,6 +373,23 @@ class Settings(Table):
     trunks: dict[Name, TrunkSettings] = Field(default_factory=dict)
     orgs: dict[Name, OrganisationSettings] = Field(default_factory=dict)
 
+    @field_validator("trunks")
+    @classmethod
+    def _trunks_are_behind_the_edge(
+        cls, trunks: dict[str, TrunkSettings], info: ValidationInfo
+    ) -> dict[str, TrunkSettings]:
+        edge: EdgeSettings | None = info.data.get("edge")
+        if edge is None:
+            return trunks
+        for name, trunk in trunks.items():
+            for key, at in (("proxy", trunk.proxy), ("registrar", trunk.registrar)):
+                if at is not None and (at.host, at.port) == (edge.address.host, edge.address.port):
+                    raise refused(
+                        f"expected the trunk's own address as `{key}` of {name}, got that of the edge: "
+                        "nodes send through the edge by themselves"
+                    )
+        return trunks
+
     @model_validator(mode="after")
     def _keys_tell_organisations_apart(self) -> Self:
         owners: dict[str, str] = {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from config.table import Table
-from config.values import EdgeAddress, HostName, Nodes
+from config.values import EdgeAddress, HostName, Nodes, refused
 
 
 class EdgeSettings(Table):
@@ -18,6 +18,16 @@ class EdgeSettings(Table):
     nodes: Annotated[Nodes, Field(min_length=1)]
     ping_seconds: int = Field(default=2, ge=1, le=60)
     processes: int = Field(default=1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _addresses_differ(self) -> Self:
+        for place, node in enumerate(self.nodes):
+            if node.address == self.address.host and self.address.port in node.ports:
+                raise refused(f"expected `address` on a port of its own: {self.address.port} is one of nodes[{place}]")
+            for before, other in enumerate(self.nodes[:place]):
+                if node.address == other.address and set(node.ports) & set(other.ports):
+                    raise refused(f"expected nodes[{before}] and nodes[{place}] on ports of their own")
+        return self
 
     @property
     def realm(self) -> str:

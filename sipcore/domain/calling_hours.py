@@ -6,7 +6,7 @@ Days are Python's, 0 for Monday; times are minutes from midnight by the local cl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
@@ -111,15 +111,21 @@ class HoursByCountry:
     by_country: Mapping[str, CallingHours] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, texts: Mapping[str, str], parameter: str) -> HoursByCountry:
+    def parse(cls, texts: Mapping[str, str], parameter: str, countries: Container[str] | None = None) -> HoursByCountry:
         """Read hours by country; without `default` the others have `DEFAULT_HOURS`.
+
+        Args:
+            texts: by `default` and the codes of countries.
+            parameter: what the request or the settings call it.
+            countries: codes that there are; None: they were looked at before.
 
         Raises:
             ParameterError: one is none, or a key is no country's code.
         """
         for country in texts:
-            if country != DEFAULT_COUNTRY and not re.fullmatch("[A-Z]{2}", country):
-                raise ParameterError(parameter, "the keys must be `default` and codes of countries, for example FR")
+            if country != DEFAULT_COUNTRY and countries is not None and country not in countries:
+                must_be = "the keys must be `default` and codes of countries (ISO 3166-1 alpha-2), for example FR"
+                raise ParameterError(parameter, f"{must_be}; {country} is none")
         read = {key: CallingHours.parse(text, f"{parameter}.{key}") for key, text in texts.items()}
         return cls(read.pop(DEFAULT_COUNTRY, DEFAULT_HOURS), read)
 

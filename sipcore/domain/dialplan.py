@@ -236,6 +236,18 @@ _BY_DIGITS = (_find_extension, *(find for _, find in _KINDS.values()), _find_at_
 """What the settings name comes before what only looks like a number of the PBX."""
 
 
+def resolve_many(text: str, organisation: Organisation, numbers: NumberPlan, *, parameter: str) -> Destination:
+    """Find what a text names, as `resolve` does; it has to be a destination that talks to many.
+
+    Raises:
+        ParameterError, NotAllowedError: as `resolve`, or it cannot talk to many.
+    """
+    destination = resolve(text, organisation, numbers, parameter=parameter)
+    if not destination.serves_many:
+        raise ParameterError(parameter, "must be one that talks to many: a message, IVR, queue or app")
+    return destination
+
+
 def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, parameter: str) -> Destination:
     """Find what a request's `dial1` or `dial2`, or a number of the settings, names.
 

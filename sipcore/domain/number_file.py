@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,8 @@ SHOWN_CHARACTERS = 80
 
 _BOM = b"\xef\xbb\xbf"
 _NUMBER, _REFERENCE = "number", "reference"
+_DELIMITER = re.compile(r"[,;\t]")
+_QUOTED = re.compile(r'"[^"]*"')
 _NOT_IN_NUMBERS = str.maketrans("", "", " \t\u00a0-./()")
 """What people write into numbers to make them readable."""
 
@@ -54,7 +57,8 @@ class _LineError(ValueError):
 class NumberFile:
     """Takes a file piece by piece and gives its lines.
 
-    CSV is RFC 4180 with commas, semicolons or tabs, without line ends in cells. When its first line has a cell `number`
+    CSV is RFC 4180 with commas, semicolons or tabs, without line ends in cells; the first of these signs in the first
+    line, outside of quotes, is the one. When its first line has a cell `number`
     it names the columns, of which `number` and `reference` count; else they are the first and the second. A JSON line
     is an object with `number`, and perhaps `reference`, or a string.
 
@@ -98,7 +102,7 @@ class NumberFile:
             found = self._read(_decoded(raw, too_long=too_long))
             if found is None:
                 return
-            number, reference = found[0].translate(_NOT_IN_NUMBERS), _checked(found[1])
+            number, reference = bare(found[0]), _checked(found[1])
         except _LineError as error:
             yield ListLine(self._line, text, problem=str(error))
         else:
@@ -107,7 +111,7 @@ class NumberFile:
     def _read_csv(self, text: str) -> tuple[str, str] | None:
         first = not self._delimiter
         if first:
-            self._delimiter = next((sign for sign in ";\t" if sign in text), ",")
+            self._delimiter = found[0] if (found := _DELIMITER.search(_QUOTED.sub("", text))) else ","
         try:
             (cells,) = csv.reader([text], delimiter=self._delimiter, strict=True)
         except (csv.Error, ValueError) as error:
@@ -142,6 +146,11 @@ class NumberFile:
         if not isinstance(reference, str | None):
             raise _LineError("its reference must be a string")
         return number, reference or ""
+
+
+def bare(number: str) -> str:
+    """Return a number without what people write into it to make it readable."""
+    return number.translate(_NOT_IN_NUMBERS)
 
 
 def _decoded(raw: bytes, *, too_long: bool) -> str:

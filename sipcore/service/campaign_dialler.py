@@ -16,7 +16,7 @@ import structlog
 from sipcore.domain.attempt import Attempt, AttemptSource
 from sipcore.domain.call_options import CallOptions
 from sipcore.domain.campaign import Campaign, CampaignNumberState, CampaignState, ClaimedNumber
-from sipcore.domain.dialplan import NumberPlan, queue_number, resolve
+from sipcore.domain.dialplan import Destination, NumberPlan, queue_number, resolve_many
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import (
     AttemptWithdrawnError,
@@ -144,7 +144,7 @@ class CampaignDialler:
         held = max(self._held.get(campaign.organisation, 0.0), self._no_room_until) - time.monotonic()
         if held > 0:
             return held
-        queue, limit = self._queue_of(campaign, organisation), campaign.terms.together
+        queue, limit = self._queue_of(campaign), campaign.terms.together
         if queue is None:
             return await self._dial_due(campaign, organisation, limit, [])
         limit = min(limit, await self._allowance(campaign, queue))
@@ -185,9 +185,18 @@ class CampaignDialler:
                 raise failure
         return POLL_SECONDS if again is None else (again - self._now()).total_seconds()
 
-    def _queue_of(self, campaign: Campaign, organisation: Organisation) -> str | None:
+    def _reached(self, campaign: Campaign) -> Destination:
+        """Return what those who answer reach.
+
+        Raises:
+            ParameterError, AuthenticationError: the settings have no such thing any more.
+        """
+        organisation = self._directory.organisation(campaign.organisation)
+        return resolve_many(campaign.terms.dial2, organisation, self._numbers, parameter="dial2")
+
+    def _queue_of(self, campaign: Campaign) -> str | None:
         try:
-            second = resolve(campaign.terms.dial2, organisation, self._numbers, parameter="dial2")
+            second = self._reached(campaign)
         except ParameterError:
             # Each number finds that out for itself, and its state says so.
             return None
@@ -238,6 +247,7 @@ class CampaignDialler:
             await self._store.give_back(number, node, opens)
             return
         try:
+            self._reached(campaign)
             request = replace(self._request(campaign, number), dial_over=counted.pop() if counted else None)
             call = await self._calls.dial(request)
             self._follow(campaign, call)

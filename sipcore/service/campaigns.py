@@ -20,7 +20,7 @@ from sipcore.domain.campaign import (
     CampaignTerms,
     RefusedLine,
 )
-from sipcore.domain.dialplan import NumberPlan, resolve
+from sipcore.domain.dialplan import NumberPlan, resolve_many
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import CampaignStateError, ParameterError
 from sipcore.domain.identity import callers
@@ -28,6 +28,7 @@ from sipcore.domain.number_file import ListFormat
 from sipcore.service.calls import LiveDirectory
 from sipcore.service.campaign_store import CampaignListStore
 from sipcore.service.number_upload import CampaignUpload, DoNotCallUpload, barrable
+from sipcore.service.numbers import COUNTRIES
 from sipcore.service.scheduler import utc_now
 
 EXPORTED_TOGETHER = 500
@@ -147,10 +148,10 @@ class Campaigns:
         """Add numbers to the organisation's do-not-call list; return their E.164 forms.
 
         Raises:
-            ParameterError: one is no telephone number; none was added.
+            ParameterError: one, which it names, is no telephone number; none was added.
         """
         mine = self._directory.organisation(organisation)
-        barred = [barrable(number, mine, self._numbers) for number in numbers]
+        barred = [barrable(each, mine, self._numbers, f"numbers.{place}") for place, each in enumerate(numbers)]
         await self._store.bar(organisation, barred, user, self._now())
         return barred
 
@@ -176,10 +177,8 @@ class Campaigns:
     def _check(self, terms: CampaignTerms, organisation: Organisation) -> None:
         terms.check()
         if terms.hours is not None:
-            HoursByCountry.parse(terms.hours, "hours")
-        second = resolve(terms.dial2, organisation, self._numbers, parameter="dial2")
-        if not second.serves_many:
-            raise ParameterError("dial2", "must be one that talks to many: a message, IVR, queue or app")
+            HoursByCountry.parse(terms.hours, "hours", COUNTRIES)
+        second = resolve_many(terms.dial2, organisation, self._numbers, parameter="dial2")
         if terms.set_cid is not None:
             try:
                 # A caller identity that is given does not depend on who is called.

@@ -13,7 +13,7 @@ from sipcore.domain.campaign import Campaign, ListedNumber, RefusedLine
 from sipcore.domain.dialplan import ExtensionDestination, ExternalDestination, NumberPlan, resolve
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import ParameterError
-from sipcore.domain.number_file import ListFormat, ListLine, NumberFile
+from sipcore.domain.number_file import ListFormat, ListLine, NumberFile, bare
 from sipcore.service.campaign_hours import CampaignHours
 from sipcore.service.campaign_store import CampaignListStore
 
@@ -198,13 +198,13 @@ class DoNotCallUpload(NumberUpload[str]):
         return len(good), bad
 
 
-def barrable(number: str, organisation: Organisation, numbers: NumberPlan) -> str:
-    """Return the E.164 form of a number that is not to be called.
+def barrable(number: str, organisation: Organisation, numbers: NumberPlan, parameter: str = "number") -> str:
+    """Return the E.164 form of a number that is not to be called, however it is written.
 
     Raises:
         ParameterError: it is no telephone number.
     """
-    e164 = numbers.e164(number, organisation.country)
+    e164 = numbers.e164(bare(number), organisation.country)
     if e164 is None:
-        raise ParameterError("number", "not a telephone number: give + and digits, or the national digits")
+        raise ParameterError(parameter, "not a telephone number: give + and digits, or the national digits")
     return e164

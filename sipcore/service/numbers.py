@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import Final
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumber, PhoneNumberFormat, ValidationResult
 from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_geographical_number, time_zones_for_number
 
+COUNTRIES: Final = frozenset(phonenumbers.SUPPORTED_REGIONS)
+"""Codes of all countries that there are (ISO 3166-1 alpha-2)."""
 _CACHED_NUMBERS = 8192
 """How many answers are kept: parsing takes about 0.1 ms, and the same agents and trunks come again and again."""
 _DIALLED = re.compile(r"\+?[0-9]+")

@@ -356,6 +356,18 @@ async def test_what_the_settings_do_not_allow_any_more_is_refused_with_its_reaso
         assert refused.reason == "dial1: the organisation may not dial this number"
 
 
+async def test_nobody_is_called_for_what_is_not_in_the_settings_any_more(database_url):
+    async with Site(database_url) as site:
+        new = await site.campaigns.create("acme", "alice", TERMS)
+        await site.upload(new, *numbers(1))
+        current = site.directory.current
+        acme = replace(current.organisations["acme"], apps={}, announcements={}, queues={}, ivrs={})
+        site.directory.current = replace(current, organisations={"acme": acme})
+        await site.act(new, START)
+        (refused,) = await site.until(new, REFUSED)
+        assert refused.reason == "dial2: must be one that talks to many: a message, IVR, queue or app"
+
+
 async def test_a_database_that_fails_once_costs_no_number(database_url, monkeypatch):
     monkeypatch.setattr(campaign_dialler, "NO_ROOM_SECONDS", 0.05)
     async with Site(database_url, dict.fromkeys(numbers(2), RINGS)) as site:
@@ -427,6 +439,7 @@ async def test_a_number_whose_zones_share_no_hours_is_refused(database_url):
         ({"set_cid": "+12025550555"}, NotAllowedError, "set_cid"),
         ({"hours": {"default": "always"}}, ParameterError, "hours.default"),
         ({"hours": {"us": "mon 09:00-10:00"}}, ParameterError, "hours"),
+        ({"hours": {"UK": "mon 09:00-10:00"}}, ParameterError, "hours"),
         ({"concurrency": 0}, ParameterError, "concurrency"),
     ],
 )

@@ -121,4 +121,4 @@ def test_a_country_has_its_own_hours_or_those_of_all_others():
     assert rules.of("DE") == rules.of(None) == OFFICE
     assert HoursByCountry.parse({"FR": "sat 10:00-13:00"}, "calling_hours").of("DE") == DEFAULT_HOURS
     with pytest.raises(ParameterError, match="codes of countries"):
-        HoursByCountry.parse({"France": "sat 10:00-13:00"}, "calling_hours")
+        HoursByCountry.parse({"UK": "sat 10:00-13:00"}, "calling_hours", {"FR", "GB"})

@@ -34,6 +34,13 @@ def test_cells_are_parted_as_the_first_line_has_them(delimiter):
     assert numbers(text) == [("+12025550123", "c-1")]
 
 
+@pytest.mark.parametrize(
+    "first", ["+12025550123,hello; world", '"+12025550123","a; b"', "+12025550123;a, b", "+12025550123\ta,b;c"]
+)
+def test_the_first_sign_outside_of_quotes_parts_the_cells(first):
+    assert [number for number, _ in numbers(f"{first}\n")] == ["+12025550123"]
+
+
 def test_quotes_a_byte_order_mark_and_a_last_line_without_an_end_are_understood():
     text = '\ufeffnumber,reference\n"+1 (202) 555.0123","a ""b"", c"'
     assert numbers(text) == [("+12025550123", 'a "b", c')]

@@ -26,7 +26,7 @@ def test_countries_may_have_hours_of_their_own(tmp_path):
     assert hours.of("US") == CallingHours.parse("mon-fri 09:00-20:00", "")
 
 
-@pytest.mark.parametrize("line", ['FR = "always"', 'France = "mon 09:00-10:00"', "FR = 9"])
+@pytest.mark.parametrize("line", ['FR = "always"', 'France = "mon 09:00-10:00"', 'UK = "mon 09:00-10:00"', "FR = 9"])
 def test_hours_that_are_none_are_named(tmp_path, line):
     with pytest.raises(SettingsError, match=r"orgs\.acme\.calling_hours"):
         loaded(tmp_path, f"[orgs.acme.calling_hours]\n{line}\n")

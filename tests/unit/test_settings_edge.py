@@ -174,6 +174,18 @@ class TestTheConfiguration:
         (('"192.0.2.12:15060"', '"192.0.2.12"'), "edge.nodes[1]: expected a range of ports between 1 and 65535"),
         (('"192.0.2.12:15060"', '"192.0.2.11:15060-15061"'), "edge.nodes: expected an array without repetitions"),
         (('["192.0.2.11:15060-15061", "192.0.2.12:15060"]', "[]"), "edge.nodes: expected 1 entry or more"),
+        (
+            ('"192.0.2.12:15060"', '"192.0.2.11:15061-15070"'),
+            "edge: expected nodes[0] and nodes[1] on ports of their own",
+        ),
+        (
+            ('"192.0.2.12:15060"', '"192.0.2.5:5060-5080"'),
+            "edge: expected `address` on a port of its own: 5070 is one of nodes[1]",
+        ),
+        (
+            ('"sip:far.example"', '"sip:192.0.2.5:5070"'),
+            "trunks: expected the trunk's own address as `proxy` of far, got that of the edge",
+        ),
         (('realm = "trunk"\n', ""), "trunks.main: expected the realm that the trunk asks with"),
         (('"trunk"\n', '"*"\n'), "trunks.main.realm: expected the realm that the trunk asks with"),
         ((SECRET, "short"), "orgs.acme.extensions.101.secret: expected 8 characters or more"),
