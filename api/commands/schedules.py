@@ -11,12 +11,19 @@ import typer
 from api.client import Client
 from api.commands.connection import connected
 from api.commands.console import JsonOption, out, show
+from api.parameters import apart
 from api.schedule_models import Schedule, ScheduleReport
+from sipcore.service.calls import DEFAULT_RING_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Future calls.")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Of the future call.")]
 LimitOption = Annotated[int, typer.Option(min=1, help="Print no more than so many.")]
+
+_DATE: Final = typer.Option(help="YYYYMMDDhhmm in your time zone, or RFC 3339.")
+_RETRIES: Final = typer.Option(help="Attempts after the first.")
+_RETRY_SECONDS: Final = typer.Option(help="From the end of an attempt to the next.")
+_RING_SECONDS: Final = typer.Option(help="How long destination 1 may ring.")
 
 _COLUMNS: Final[dict[str, Callable[[Schedule], object]]] = {
     "ID": lambda schedule: schedule.id,
@@ -45,6 +52,33 @@ def show_schedule(client: Client, schedule_id: IdArgument, *, as_json: JsonOptio
 
 @app.command()
 @connected
+def create(  # noqa: PLR0913 - each is an option of the command line
+    client: Client,
+    dial1: Annotated[str, typer.Argument(help="Destination 1, which rings first; several: 101,102.")],
+    dial2: Annotated[str, typer.Argument(help="Destination 2, dialled when destination 1 has answered.")],
+    *,
+    date: Annotated[str, _DATE],
+    retries: Annotated[int, _RETRIES] = 0,
+    retry_seconds: Annotated[int, _RETRY_SECONDS] = 60,
+    set_cid: Annotated[str | None, typer.Option(help="Caller identity to show.")] = None,
+    ring_seconds: Annotated[int, _RING_SECONDS] = DEFAULT_RING_SECONDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Have a call made at a date; print its id, and how it stands."""
+    wanted = {
+        "dial1": apart(dial1),
+        "dial2": dial2,
+        "date": date,
+        "retries": retries,
+        "retry_seconds": retry_seconds,
+        "set_cid": set_cid,
+        "ring_seconds": ring_seconds,
+    }
+    _print(client.make_schedule(wanted), as_json=as_json)
+
+
+@app.command()
+@connected
 def cancel(client: Client, schedule_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Dial nothing more of a future call; one that is over stays as it is."""
     _print(client.cancel_schedule(schedule_id), as_json=as_json)
@@ -56,13 +90,13 @@ def change(  # noqa: PLR0913 - each is an option of the command line
     client: Client,
     schedule_id: IdArgument,
     *,
-    date: Annotated[str | None, typer.Option(help="YYYYMMDDhhmm in your time zone, or RFC 3339.")] = None,
-    retries: Annotated[int | None, typer.Option(help="Attempts after the first.")] = None,
-    retry_seconds: Annotated[int | None, typer.Option(help="From the end of an attempt to the next.")] = None,
+    date: Annotated[str | None, _DATE] = None,
+    retries: Annotated[int | None, _RETRIES] = None,
+    retry_seconds: Annotated[int | None, _RETRY_SECONDS] = None,
     dial1: Annotated[list[str] | None, typer.Option(help="Destination 1; more than one may be given.")] = None,
     dial2: Annotated[str | None, typer.Option(help="Destination 2.")] = None,
     set_cid: Annotated[str | None, typer.Option(help="Caller identity to show; empty: none any more.")] = None,
-    ring_seconds: Annotated[int | None, typer.Option(help="How long destination 1 may ring.")] = None,
+    ring_seconds: Annotated[int | None, _RING_SECONDS] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a future call that is pending; what is not given stays."""

@@ -52,6 +52,19 @@ async def test_one_is_shown_with_its_numbers(run, made):
     ]
 
 
+async def test_one_is_made(run):
+    made = await run("create", "+12025550101,+12025550102", "800", "--date", "209901011200", "--retries", "3")
+    heading, *numbers = made.stdout.splitlines()
+    assert heading.endswith(": pending, to 800 at 2099-01-01T17:00:00.000Z, up to 3 retries after 60 s")
+    assert [line.partition(":")[0] for line in numbers] == ["+12025550101", "+12025550102"]
+
+
+async def test_a_date_that_is_none_is_told_in_one_line(run):
+    refused = await run("create", "101", "102", "--date", "soon")
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert refused.stderr.startswith("click2call: refused (400): date: must be a date YYYYMMDDhhmm")
+
+
 async def test_what_is_given_is_changed_and_the_rest_stays(run, made):
     result = await run(
         "change", made.id, "--date", "209901021200", "--retries", "5", "--dial1", "+12025550109", "--json"
