@@ -16,6 +16,7 @@ import structlog
 from sipcore.domain.attempt import Attempt, AttemptSource
 from sipcore.domain.errors import (
     AttemptWithdrawnError,
+    AuthenticationError,
     Click2CallError,
     LimitReachedError,
     NoLegCapacityError,
@@ -57,7 +58,7 @@ class Scheduler:
         store: keeps future calls.
         calls: places calls, and writes each attempt with its record.
         node: id of this node.
-        grace: how late a number may be dialled that was due while no server ran.
+        grace: how late a number may be dialled that was due while no server ran, or none that knew its organisation.
         now: the present (aware), by the clock that dates are written for.
         up: seconds that nobody can set, and that go on while the machine is suspended.
 
@@ -181,11 +182,22 @@ class Scheduler:
             _log.warning("future call put off", number=number.id, reason=str(error))
             self._no_room_until = time.monotonic() + NO_ROOM_SECONDS
             self._claims_left = True
+        except AuthenticationError as error:
+            await self._leave(number, str(error))
         except Click2CallError as error:
             await self._refuse(number, str(error))
         except Exception:  # noqa: BLE001 - whatever it is, the other numbers go on; the story is in the log
             _log.exception("future call not dialled", number=number.id)
             await self._refuse(number, "an internal error, see the server's log")
+
+    async def _leave(self, number: DueNumber, reason: str) -> None:
+        """Leave a number whose organisation is not in the settings: another node may know it, or they come back."""
+        if self._now() - number.due_at >= self._grace:
+            await self._refuse(number, reason)
+            return
+        _log.warning("future call put off", number=number.id, reason=reason)
+        self._held[number.organisation] = time.monotonic() + POLL_SECONDS
+        self._claims_left = True
 
     async def _refuse(self, number: DueNumber, reason: str) -> None:
         _log.warning("future call refused", number=number.id, reason=reason)

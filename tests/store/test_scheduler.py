@@ -228,6 +228,31 @@ async def test_destinations_are_checked_again_when_they_are_dialled(database_url
         assert site.dialled == []
 
 
+async def test_an_organisation_that_comes_back_into_the_settings_in_time_has_lost_nothing(database_url, monkeypatch):
+    monkeypatch.setattr(scheduling, "POLL_SECONDS", 0.05)
+    async with Site(database_url) as site:
+        settings = site.directory.current
+        soon, never = await site.later(seconds=600), await site.later(seconds=60)
+        site.directory.current = replace(settings, organisations={})
+        site.set_clock(seconds=600)
+        # What is as late as the grace is not waited for.
+        refused = await site.until(never, NumberStatus.REFUSED)
+        assert refused.results[0].reason == "the organisation is gone from the settings"
+        assert (await site.report(soon)).results[0].status is NumberStatus.WAITING
+        site.directory.current = settings
+        await site.until(soon, NumberStatus.DIALLING)
+
+
+async def test_a_number_is_left_to_a_node_that_knows_its_organisation(postgresql_url, monkeypatch):
+    monkeypatch.setattr(scheduling, "POLL_SECONDS", 0.05)
+    async with served_by(Site(postgresql_url), Site(postgresql_url)) as (behind, site):
+        new = await site.later(seconds=0)
+        behind.directory.current = replace(behind.directory.current, organisations={})
+        soon = [await site.later(seconds=1) for _ in range(10)]
+        for each in (new, *soon):
+            await site.until(each, NumberStatus.DIALLING)
+
+
 async def test_a_cancelled_one_is_hung_up_while_it_rings(database_url):
     async with Site(database_url, scripts={"101": RINGS}) as site:
         new = await site.later(0, retries=5)
