@@ -16,7 +16,7 @@ import structlog
 from sipcore.domain.attempt import Attempt, AttemptSource
 from sipcore.domain.call_options import CallOptions
 from sipcore.domain.campaign import Campaign, CampaignNumberState, CampaignState, ClaimedNumber
-from sipcore.domain.dialplan import Destination, NumberPlan, queue_number, resolve_many
+from sipcore.domain.dialplan import NumberPlan, queue_number
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import (
     AttemptWithdrawnError,
@@ -31,6 +31,7 @@ from sipcore.domain.errors import (
 from sipcore.service.calls import AcceptedCall, Calls, DialRequest, LiveDirectory
 from sipcore.service.campaign_hours import CampaignHours
 from sipcore.service.campaign_store import CampaignDialStore
+from sipcore.service.campaigns import reached
 from sipcore.service.nodes import NodeStore
 from sipcore.service.queue_board import QueueBoard
 from sipcore.service.scheduler import utc_now
@@ -88,6 +89,7 @@ class CampaignDialler:
         self._held: dict[str, float] = {}
         self._no_room_until = 0.0
         self._in_doubt = False
+        self._waiting: dict[str, str] = {}
         self._under_way: dict[str, _UnderWay] = {}
         self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._turns = Turns("campaigns", self._turn, retry_seconds=NO_ROOM_SECONDS, failed=self._doubt)
@@ -118,7 +120,9 @@ class CampaignDialler:
             await self._store.release(self._nodes.id)
             self._in_doubt = False
         running = await self._store.running()
-        await self._withdraw({campaign.id for campaign in running})
+        ids = {campaign.id for campaign in running}
+        await self._withdraw(ids)
+        self._waiting = {one: reason for one, reason in self._waiting.items() if one in ids}
         monotonic = time.monotonic()
         self._held = {name: until for name, until in self._held.items() if until > monotonic}
         seconds = POLL_SECONDS
@@ -144,7 +148,13 @@ class CampaignDialler:
         held = max(self._held.get(campaign.organisation, 0.0), self._no_room_until) - time.monotonic()
         if held > 0:
             return held
-        queue, limit = self._queue_of(campaign), campaign.terms.together
+        try:
+            queue = queue_number(reached(campaign.terms, organisation, self._numbers))
+        except ParameterError as error:
+            self._wait(campaign, str(error))
+            return POLL_SECONDS
+        self._waiting.pop(campaign.id, None)
+        limit = campaign.terms.together
         if queue is None:
             return await self._dial_due(campaign, organisation, limit, [])
         limit = min(limit, await self._allowance(campaign, queue))
@@ -185,22 +195,11 @@ class CampaignDialler:
                 raise failure
         return POLL_SECONDS if again is None else (again - self._now()).total_seconds()
 
-    def _reached(self, campaign: Campaign) -> Destination:
-        """Return what those who answer reach.
-
-        Raises:
-            ParameterError, AuthenticationError: the settings have no such thing any more.
-        """
-        organisation = self._directory.organisation(campaign.organisation)
-        return resolve_many(campaign.terms.dial2, organisation, self._numbers, parameter="dial2")
-
-    def _queue_of(self, campaign: Campaign) -> str | None:
-        try:
-            second = self._reached(campaign)
-        except ParameterError:
-            # Each number finds that out for itself, and its state says so.
-            return None
-        return queue_number(second)
+    def _wait(self, campaign: Campaign, reason: str) -> None:
+        """Say once that a campaign waits for settings: nobody is called for nothing, and no number is lost by it."""
+        if self._waiting.get(campaign.id) != reason:
+            _log.warning("campaign waits", campaign=campaign.id, organisation=campaign.organisation, reason=reason)
+            self._waiting[campaign.id] = reason
 
     async def _allowance(self, campaign: Campaign, queue: str) -> int:
         """Tell how many numbers may be dialled for the agents of a queue; when there are none, wait for agents."""
@@ -247,7 +246,6 @@ class CampaignDialler:
             await self._store.give_back(number, node, opens)
             return
         try:
-            self._reached(campaign)
             request = replace(self._request(campaign, number), dial_over=counted.pop() if counted else None)
             call = await self._calls.dial(request)
             self._follow(campaign, call)

@@ -20,7 +20,7 @@ from sipcore.domain.campaign import (
     CampaignTerms,
     RefusedLine,
 )
-from sipcore.domain.dialplan import NumberPlan, resolve_many
+from sipcore.domain.dialplan import Destination, NumberPlan, resolve_many
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import CampaignStateError, ParameterError
 from sipcore.domain.identity import callers
@@ -178,10 +178,21 @@ class Campaigns:
         terms.check()
         if terms.hours is not None:
             HoursByCountry.parse(terms.hours, "hours", COUNTRIES)
-        second = resolve_many(terms.dial2, organisation, self._numbers, parameter="dial2")
-        if terms.set_cid is not None:
-            try:
-                # A caller identity that is given does not depend on who is called.
-                callers(organisation, second, second, terms.set_cid, self._numbers)
-            except ParameterError as error:
-                raise type(error)("set_cid", error.reason) from error
+        reached(terms, organisation, self._numbers)
+
+
+def reached(terms: CampaignTerms, organisation: Organisation, numbers: NumberPlan) -> Destination:
+    """Return what those who answer reach, and are shown as the terms have it.
+
+    Raises:
+        ParameterError: there is no such thing in the settings.
+        NotAllowedError: the caller identity is not allowed to the organisation.
+    """
+    second = resolve_many(terms.dial2, organisation, numbers, parameter="dial2")
+    if terms.set_cid is not None:
+        try:
+            # A caller identity that is given does not depend on who is called.
+            callers(organisation, second, second, terms.set_cid, numbers)
+        except ParameterError as error:
+            raise type(error)("set_cid", error.reason) from error
+    return second

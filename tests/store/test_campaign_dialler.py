@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from node_site import NodeSite
+from structlog.testing import capture_logs
 
 from sipcore.domain.calling_hours import HoursByCountry
 from sipcore.domain.campaign import (
@@ -356,16 +357,35 @@ async def test_what_the_settings_do_not_allow_any_more_is_refused_with_its_reaso
         assert refused.reason == "dial1: the organisation may not dial this number"
 
 
-async def test_nobody_is_called_for_what_is_not_in_the_settings_any_more(database_url):
+@pytest.mark.parametrize(
+    ("terms", "gone"),
+    [({}, {"apps": {}, "announcements": {}, "queues": {}}), ({"set_cid": "+12025550100"}, {"caller_id": None})],
+)
+async def test_a_campaign_waits_for_what_is_gone_from_the_settings_and_nobody_is_called(
+    database_url, monkeypatch, terms, gone
+):
+    monkeypatch.setattr(campaign_dialler, "POLL_SECONDS", 0.05)
     async with Site(database_url) as site:
-        new = await site.campaigns.create("acme", "alice", TERMS)
+        new = await site.campaigns.create("acme", "alice", replace(TERMS, **terms))
         await site.upload(new, *numbers(1))
-        current = site.directory.current
-        acme = replace(current.organisations["acme"], apps={}, announcements={}, queues={}, ivrs={})
-        site.directory.current = replace(current, organisations={"acme": acme})
-        await site.act(new, START)
-        (refused,) = await site.until(new, REFUSED)
-        assert refused.reason == "dial2: must be one that talks to many: a message, IVR, queue or app"
+        settings = site.directory.current
+        acme = replace(settings.organisations["acme"], **gone)
+        site.directory.current = replace(settings, organisations={"acme": acme})
+        looks = []
+        running = site.store.campaigns.running
+
+        async def counted():
+            looks.append(1)
+            return await running()
+
+        monkeypatch.setattr(site.store.campaigns, "running", counted)
+        with capture_logs() as logs:
+            await site.act(new, START)
+            await wait_for(lambda: len(looks) > 3)
+        assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["campaign waits"]
+        assert site.dialled == []
+        site.directory.current = settings
+        await site.until(new, DIALLING)
 
 
 async def test_a_database_that_fails_once_costs_no_number(database_url, monkeypatch):
