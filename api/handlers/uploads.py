@@ -24,6 +24,7 @@ FORMATS: Final[Mapping[str, ListFormat]] = {
     "application/jsonl": ListFormat.JSON_LINES,
     "application/x-ndjson": ListFormat.JSON_LINES,
 }
+_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 MAX_UPLOAD_BYTES: Final = 512 * 1024 * 1024
 """A million lines with the longest references are shorter."""
 UPLOAD_SECONDS: Final = 3600.0
@@ -101,4 +102,6 @@ class UploadHandler(OperationHandler):
         kind = header.get_content_type()
         if kind not in FORMATS or "Content-Type" not in headers:
             raise ContentTypeError("Content-Type", f"must be {', '.join(FORMATS)}")
+        if (header.get_content_charset() or _CHARSETS[0]) not in _CHARSETS:
+            raise ContentTypeError("Content-Type", "must be UTF-8, or name no charset")
         return FORMATS[kind]

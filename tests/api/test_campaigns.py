@@ -168,6 +168,7 @@ async def test_a_list_is_written_while_it_comes(site, store):
         ({}, 415, "content_type"),
         ({"Content-Type": "application/json"}, 415, "content_type"),
         (CSV | {"Content-Encoding": "gzip"}, 415, "content_type"),
+        ({"Content-Type": "text/csv; charset=iso-8859-1"}, 415, "content_type"),
     ],
 )
 async def test_what_is_no_list_is_not_read(site, headers, code, error_id):
