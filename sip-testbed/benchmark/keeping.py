@@ -117,11 +117,13 @@ async def kills(bench: Bench) -> AsyncIterator[Measurement]:
     """Two nodes dial future calls and campaigns, and one or the other is killed: nothing is lost, or dialled twice."""
     meter = Meter()
     found = await kill_nodes(bench.program, bench.new_folder(), bench.plan.kills)
-    figures = [
-        single("numbers that were never answered", "", found.lost, below=0),
-        single("calls at the peer beyond the attempts of their number", "", found.twice, below=0),
-        single("calls left up at the peer", "", found.left_up, below=0),
-        single("attempts that were interrupted", "", found.interrupted),
-    ]
-    details = {"kills": found.killed, "numbers": found.numbers, "attempts": found.attempts, "calls": found.dialled}
+    figures, details = [], {"kills": found.killed}
+    for name, dialled in (("future calls", found.future_calls), ("campaigns", found.campaigns)):
+        figures += [
+            single(f"{name}: numbers that were never answered", "", dialled.lost, below=0),
+            single(f"{name}: calls at the peer beyond the attempts", "", dialled.twice, below=0),
+            single(f"{name}: attempts that were interrupted", "", dialled.interrupted),
+        ]
+        details[name] = {"numbers": dialled.numbers, "attempts": dialled.attempts, "calls": dialled.dialled}
+    figures.append(single("calls left up at the peer", "", found.left_up, below=0))
     yield Measurement("kills", figures, meter.read(), details)

@@ -47,29 +47,56 @@ audio = "{audio}"
 
 
 @dataclass
-class Kills:
-    """What came of it.
+class Dialled:
+    """What came of numbers that were dialled the same way.
 
     Attributes:
-        killed: how often a node was killed.
-        numbers: how many numbers were to be dialled.
+        numbers: how many were to be dialled.
         attempts: how many attempts the database knows.
         dialled: how many calls reached the peer.
-        lost: numbers that were not dialled until they answered.
+        lost: numbers that never reached the peer, or were not dialled until they answered.
         twice: calls that reached the peer beyond the attempts of their number.
-        left_up: calls that are still up at the peer at the end.
         interrupted: attempts that a killed node left.
-        complaints: what the nodes' logs say.
     """
 
-    killed: int = 0
     numbers: int = 0
     attempts: int = 0
     dialled: int = 0
     lost: int = 0
     twice: int = 0
-    left_up: int = 0
     interrupted: int = 0
+
+    def count(self, attempts: list[dict[str, Any]], dialled: int) -> None:
+        """Count a number.
+
+        Args:
+            attempts: that the API tells of it.
+            dialled: how many calls to it reached the peer.
+        """
+        outcomes = [attempt["outcome"] for attempt in attempts]
+        self.numbers += 1
+        self.attempts += len(attempts)
+        self.dialled += dialled
+        self.lost += dialled == 0 or "answered" not in outcomes
+        self.twice += max(dialled - len(attempts), 0)
+        self.interrupted += outcomes.count("interrupted")
+
+
+@dataclass
+class Kills:
+    """What came of it.
+
+    Attributes:
+        killed: how often a node was killed.
+        future_calls, campaigns: what came of their numbers.
+        left_up: calls that are still up at the peer at the end.
+        complaints: what the nodes' logs say.
+    """
+
+    killed: int = 0
+    future_calls: Dialled = field(default_factory=Dialled)
+    campaigns: Dialled = field(default_factory=Dialled)
+    left_up: int = 0
     complaints: list[str] = field(default_factory=list)
 
 
@@ -94,9 +121,10 @@ async def kill_nodes(program: Path, folder: Path, kills: int) -> Kills:
             os.kill(victim.pid, signal.SIGKILL)
             found.killed += 1
             await asyncio.to_thread(victim.restart)
-        results = await made.over(nodes[0])
+        await made.over(nodes[0])
+        await asyncio.to_thread(made.count, nodes[0], peer, found)
         found.complaints = [line for node in nodes for line in node.complaints()]
-        _count(found, results, peer)
+        found.left_up = peer.counters()["legs_up"]
         return found
 
 
@@ -104,19 +132,20 @@ class _Made:
     """Future calls and campaigns that were made."""
 
     def __init__(self) -> None:
-        self._schedules: list[str] = []
-        self._campaigns: list[str] = []
+        self._schedules: dict[str, list[str]] = {}
+        self._campaigns: dict[str, list[str]] = {}
 
     def add(self, node: Server, numbers: list[str]) -> None:
         """Make a future call of one half of these numbers, due now, and a campaign of the other, which is started."""
+        by_date, listed = numbers[::2], numbers[1::2]
         body = {
-            "dial1": numbers[::2],
+            "dial1": by_date,
             "dial2": MESSAGE,
             "date": datetime.now(UTC).replace(microsecond=0).isoformat(),
             "retries": _RETRIES,
             "retry_seconds": _RETRY_SECONDS,
         }
-        self._schedules.append(node.ask("schedules", json.dumps(body).encode())["id"])
+        self._schedules[node.ask("schedules", json.dumps(body).encode())["id"]] = by_date
         again = {"retries": _RETRIES, "after": _RETRY_SECONDS}
         terms = {
             "name": "kills",
@@ -128,48 +157,51 @@ class _Made:
             "max_attempts": _RETRIES,
         }
         campaign = node.ask("campaigns", json.dumps(terms).encode())["id"]
-        lines = "\n".join(["number", *numbers[1::2]]).encode()
+        lines = "\n".join(["number", *listed]).encode()
         node.ask(f"campaigns/{campaign}/numbers", lines, media="text/csv")
         node.ask(f"campaigns/{campaign}/start", b"")
-        self._campaigns.append(campaign)
+        self._campaigns[campaign] = listed
 
-    async def over(self, node: Server) -> list[dict[str, Any]]:
-        """Wait until nothing more is dialled; return how each number stands."""
+    async def over(self, node: Server) -> None:
+        """Wait until nothing more is dialled.
+
+        Raises:
+            TestbedError: it takes too long.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        results: list[dict[str, Any]] = []
-        for made in [f"schedules/{each}" for each in self._schedules] + [
+        for path in [f"schedules/{each}" for each in self._schedules] + [
             f"campaigns/{each}" for each in self._campaigns
         ]:
-            while (report := await asyncio.to_thread(node.ask, made))["ended_at"] is None:
+            while (report := await asyncio.to_thread(node.ask, path))["ended_at"] is None:
                 if time.monotonic() > deadline:
                     raise TestbedError(f"after {_PATIENCE_SECONDS:.0f} s numbers are left: {report}")
                 await asyncio.sleep(_POLL_SECONDS)
-            results += report["results"] if "results" in report else await asyncio.to_thread(_numbers_of, node, made)
-        return results
+
+    def count(self, node: Server, peer: Peer, found: Kills) -> None:
+        """Count what came of each number that was given."""
+        dialled = Counter(peer.dialled())
+        for schedule, numbers in self._schedules.items():
+            _count(found.future_calls, numbers, node.ask(f"schedules/{schedule}")["results"], dialled)
+        for campaign, numbers in self._campaigns.items():
+            _count(found.campaigns, numbers, _numbers_of(node, campaign), dialled)
 
 
 def _numbers_of(node: Server, campaign: str) -> list[dict[str, Any]]:
     numbers: list[dict[str, Any]] = []
     cursor = "0"
     while cursor is not None:
-        page = node.ask(f"{campaign}/numbers?cursor={cursor}")
+        page = node.ask(f"campaigns/{campaign}/numbers?cursor={cursor}")
         numbers += page["items"]
         cursor = page["next"]
     return numbers
 
 
-def _count(found: Kills, results: list[dict[str, Any]], peer: Peer) -> None:
-    dialled = Counter(peer.dialled())
-    found.left_up = peer.counters()["legs_up"]
-    for result in results:
-        call, _ = member_of(result["number"])
-        attempts = result["attempts"]
-        found.numbers += 1
-        found.attempts += len(attempts)
-        found.dialled += dialled[call, 1]
-        found.lost += not any(attempt["outcome"] == "answered" for attempt in attempts)
-        found.twice += max(dialled[call, 1] - len(attempts), 0)
-        found.interrupted += sum(attempt["outcome"] == "interrupted" for attempt in attempts)
+def _count(
+    found: Dialled, numbers: list[str], results: list[dict[str, Any]], dialled: Counter[tuple[int, int]]
+) -> None:
+    attempts = {member_of(result["number"]): result["attempts"] for result in results}
+    for number in map(member_of, numbers):
+        found.count(attempts.get(number, []), dialled[number])
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ async def test_no_future_call_and_no_number_of_a_campaign_is_lost_or_dialled_twi
 ) -> None:
     found = await kill_nodes(compile_peer(tmp_path), tmp_path, kills=3)
     assert found.killed == 3
-    assert found.numbers > 200
-    assert (found.lost, found.twice, found.left_up) == (0, 0, 0)
-    assert found.dialled >= found.numbers
+    assert found.left_up == 0
+    for dialled in (found.future_calls, found.campaigns):
+        assert dialled.numbers > 100
+        assert (dialled.lost, dialled.twice) == (0, 0), dialled
+        assert dialled.dialled >= dialled.numbers
