@@ -206,7 +206,10 @@ class CampaignDialler:
         key = campaign.organisation, queue
         if not await self._nodes.hold(f"queue {queue} of {campaign.organisation}"):
             return 0
-        allowed = self._queues.dials_allowed(*key)
+        # Of another node that dialled for the queue until it lost the lock, or was asked for a call to it: their agents
+        # seem free here.
+        elsewhere = await self._store.calls_elsewhere(*key, self._nodes.id)
+        allowed = self._queues.dials_allowed(*key) - elsewhere
         if allowed < 1 and key not in self._following:
             task = asyncio.get_running_loop().create_task(self._follow_queue(key))
             self._following[key] = task

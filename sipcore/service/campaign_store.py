@@ -106,6 +106,10 @@ class CampaignDialStore(Protocol):
         """Put numbers off, by position, that nobody has claimed."""
         ...
 
+    async def calls_elsewhere(self, organisation: str, dial2: str, node: str) -> int:
+        """Count the calls to a destination that other nodes carry, or have left and nobody has settled yet."""
+        ...
+
     async def claim(
         self, campaign_id: str, node: str, now: datetime, limit: int
     ) -> tuple[list[ClaimedNumber], datetime | None]:

@@ -33,6 +33,7 @@ from sipcore.store.campaign_schema import (
 )
 from sipcore.store.cursor import page_of, position_of
 from sipcore.store.events import Read, SqlEventStore
+from sipcore.store.schema import calls
 from sipcore.store.writer import Writer
 
 _C, _N, _R, _D = campaigns.c, campaign_numbers.c, campaign_refusals.c, do_not_call.c
@@ -166,6 +167,16 @@ class SqlCampaignStore:
         """Put numbers off, by position, that nobody has claimed."""
         deferred: Mapping[Key, datetime] = {(campaign_id, position): moment for position, moment in until.items()}
         await self._writer.write(campaign_dialling.defer, deferred)
+
+    async def calls_elsewhere(self, organisation: str, dial2: str, node: str) -> int:
+        """Count the calls to a destination that other nodes carry, or have left and nobody has settled yet."""
+        of_others = sa.select(sa.func.count()).where(
+            calls.c.ended_at.is_(None),
+            calls.c.organisation == organisation,
+            calls.c.dial2 == dial2,
+            calls.c.node != node,
+        )
+        return int((await self._read(of_others))[0][0])
 
     async def claim(
         self, campaign_id: str, node: str, now: datetime, limit: int

@@ -1,4 +1,4 @@
-"""A campaign to a queue on two servers: one dials for the agents, and when it is killed the other one goes on."""
+"""A campaign to a queue on two servers: one dials for the agents; when it is killed, or loses its lock, one goes on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 from server import Server
 from testbed import scenarios
+from testbed.postgresql import PostgresqlServer
 from testbed.process import wait_until
 from testbed.sipp import Sipp
+
+from sipcore.store.lock_keys import lock_key
 
 TABLES = """
 [trunks.main]
@@ -77,6 +80,16 @@ class Bed:
         """Tell how many calls a node carries."""
         return len(self.ask(node, "/calls")["items"])
 
+    def all_are_answered(self, node: Server, path: str) -> None:
+        """Wait for the campaign's end: each number was answered once, and dialled as often as its attempts say."""
+        wait_until(lambda: self.ask(node, path)["ended_at"], 60.0, lambda: str(self.numbers(node, path)), interval=0.2)
+        found = self.numbers(node, path)
+        assert {number["state"] for number in found.values()} == {"answered"}
+        assert self.invited() == {number: len(each["attempts"]) for number, each in found.items()}
+        for each in found.values():
+            outcomes = [made["outcome"] for made in each["attempts"]]
+            assert (outcomes.count("answered"), outcomes[-1]) == (1, "answered")
+
     def invited(self) -> Counter[str]:
         """Count the dialogs that the customers saw begin, by their number."""
         first = (messages[0].text for messages in self.customers.calls().values())
@@ -123,13 +136,25 @@ def test_one_server_dials_for_the_agents_and_the_other_goes_on_when_it_is_killed
         interval=0.05,
     )
     assert time.monotonic() - killed < TAKEN_OVER_SECONDS
-    wait_until(
-        lambda: bed.ask(other, path)["ended_at"],
-        60.0,
-        lambda: str(bed.numbers(other, path)),
-        interval=0.2,
+    bed.all_are_answered(other, path)
+
+
+def test_no_number_is_dialled_twice_when_the_server_that_dials_loses_its_lock_and_lives(
+    bed: Bed, postgresql: PostgresqlServer, postgresql_url: str
+) -> None:
+    path, node = bed.started(), bed.nodes[0]
+    database = postgresql_url.rpartition("/")[2]
+    break_off = (
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "  # noqa: S608 - our own number
+        f"AND (classid::bigint << 32) | objid::bigint = {lock_key('queue 700 of acme')}"
     )
-    found = bed.numbers(other, path)
-    assert {number["state"] for number in found.values()} == {"answered"}
-    assert bed.invited() == {number: len(each["attempts"]) for number, each in found.items()}
-    assert all([made["outcome"] for made in each["attempts"]][-1] == "answered" for each in found.values())
+    for answered in (2, 5, 8):
+        wait_until(
+            lambda count=answered: len(bed.answered(node, path)) >= count,
+            30.0,
+            lambda: str(bed.numbers(node, path)),
+            interval=0.02,
+        )
+        wait_until(lambda: postgresql.sql(break_off, database), 10.0, lambda: "nobody dials for the queue")
+    bed.all_are_answered(node, path)
+    assert any(each.log_lines("the other nodes see this one again") for each in bed.nodes)

@@ -313,6 +313,31 @@ async def test_campaigns_and_calls_by_hand_dial_together_no_more_than_there_are_
         assert (len(site.calls_to(second)), len(site.calls_to(third))) == (1, 1)
 
 
+async def test_who_takes_a_queue_over_leaves_those_agents_alone_whom_the_other_one_rings_for(
+    postgresql_url, monkeypatch
+):
+    monkeypatch.setattr(campaign_dialler, "POLL_SECONDS", 0.1)
+    scripts, queues = dict.fromkeys(numbers(4), RINGS), {"700": Queue("700", ("101", "102"))}
+    async with Site(postgresql_url, scripts, queues=queues) as one:
+        new = await one.started(*numbers(4), dial2="700")
+        await one.until(new, DIALLING, DIALLING, WAITING, WAITING)
+        async with Site(postgresql_url, scripts, queues=queues) as other, asyncio.timeout(20):
+            # One of the two has the lock; it is to be the other one, as often as that takes.
+            while not await other.store.nodes.hold("queue 700 of acme"):
+                if one.nodes.joined:
+                    one.store.nodes._life.terminate()
+                await asyncio.sleep(0.01)
+            await wait_for(lambda: other.dialler._following)
+            assert (other.engine.calls_in_progress, one.engine.calls_in_progress) == (0, 2)
+            one.port.reject(one.calls_to(numbers(1)[0])[0].legs[0].uid, 404)
+            await other.until(new, FAILED, DIALLING, DIALLING, WAITING)
+            assert (other.engine.calls_in_progress, one.engine.calls_in_progress) == (1, 1)
+            await wait_for(lambda: one.nodes.joined)
+        # What its end has cut off is tried again later; the agent is free for the next number.
+        await one.until(new, FAILED, DIALLING, WAITING, DIALLING)
+        assert (one.engine.calls_in_progress, len(one.calls_to(numbers(4)[3]))) == (2, 1)
+
+
 async def test_a_number_that_is_refused_leaves_its_agent_to_the_next_one(database_url, monkeypatch):
     queue = Queue("700", ("101",))
     (gone, broken, good) = numbers(3)
