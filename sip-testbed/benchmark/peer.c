@@ -50,10 +50,12 @@ uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
 }
 
-void note(uint64_t at, const char *event, const struct leg *leg)
+void note_call(uint64_t at, const char *event, int side, unsigned call)
 {
-    fprintf(event_log, "%" PRIu64 " %s %d %u\n", at, event, leg->side + 1, leg->call);
+    fprintf(event_log, "%" PRIu64 " %s %d %u\n", at, event, side + 1, call);
 }
+
+void note(uint64_t at, const char *event, const struct leg *leg) { note_call(at, event, leg->side, leg->call); }
 
 void watch(int descriptor, uint64_t what)
 {

@@ -72,6 +72,7 @@ extern int64_t hold_ms; /* leg 2 hangs up so long after its ACK; below 0: not by
 
 uint64_t now_ns(void);
 void note(uint64_t at, const char *event, const struct leg *leg);
+void note_call(uint64_t at, const char *event, int side, unsigned call);
 void watch(int descriptor, uint64_t what);
 
 void sip_start(int descriptor, int port);

@@ -136,7 +136,8 @@ static void take_invite(struct leg *leg, unsigned call, const struct request *re
     if (!known) {
         if (leg->state != FREE && leg->state != OVER) {
             counters.refused++;
-            note(at, "refused", leg);
+            /* The leg may be that of another call, whose number is CALLS more or less. */
+            note_call(at, "refused", leg->side, call);
             respond(request, "503 Service Unavailable", request->to, from);
             return;
         }
