@@ -103,9 +103,12 @@ class SqlNodeStore:
             await life.add_listener(CHANNEL, heard)
             alive = await life.fetchval("SELECT pg_try_advisory_lock($1)", life_key(self.id))
             await life.execute(_REGISTER_SQL, self.id, socket.gethostname(), datetime.now(UTC))
-        except _LOST as error:
+        except BaseException as error:
+            # Whoever is stopped meanwhile must not leave a session that nobody knows.
             life.terminate()
-            raise unavailable(error) from error
+            if isinstance(error, _LOST):
+                raise unavailable(error) from error
+            raise
         if not alive:
             life.terminate()
             raise StoreUnavailableError("the database has not noticed yet that this node's last session is gone")

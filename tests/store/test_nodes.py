@@ -5,6 +5,7 @@ import json
 import uuid
 from datetime import UTC, datetime
 
+import asyncpg
 import pytest
 from node_site import CUSTOMER, NodeSite
 
@@ -97,6 +98,29 @@ async def test_a_restart_of_postgresql_makes_no_node_take_another_for_dead(postg
         await one.nodes._look()
         await asyncio.sleep(2 * nodes.SILENCE_SECONDS)
         assert [(await one.store.get("acme", call.id)).ended_at for call in calls] == [None, None]
+
+
+async def test_a_node_that_is_stopped_while_it_joins_leaves_no_session(postgresql_url, rows, monkeypatch):
+    sessions = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'click2call-%' AND query LIKE 'LISTEN%'"
+    )
+    store, listens = await open_store(postgresql_url), asyncio.Event()
+    add_listener = asyncpg.Connection.add_listener
+
+    async def listen_for_ever(*arguments):
+        await add_listener(*arguments)
+        listens.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncpg.Connection, "add_listener", listen_for_ever)
+    joining = asyncio.create_task(store.nodes.join(lambda *_: None, lambda: None))
+    await listens.wait()
+    assert rows(sessions) == [["1"]]
+    joining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    await until(lambda: rows(sessions) == [["0"]])
+    await store.close()
 
 
 async def test_a_node_that_leaves_is_forgotten(postgresql_url, rows):
