@@ -121,13 +121,15 @@ def accept(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
 
 def complete(connection: sa.Connection, records: Sequence[CallRecord]) -> None:
     """Insert calls and their legs, over those that are there, and that they ended unless that was known."""
-    settle_attempts(connection, [record for record in records if record.attempt is not None])
     known = _ended_among(connection, [record.id for record in records])
     ended = [(record, record.ended_at) for record in records if record.ended_at and record.id not in known]
     outbox.put(connection, (public_events.ended(record, when) for record, when in ended))
     connection.execute(_OVERWRITE_CALLS[connection.dialect.name], _call_rows(records))
     connection.execute(_DELETE_LEGS, [{"of_call": record.id} for record in records])
     _insert_legs(connection, records)
+    # Behind the rows: these wait for the transaction of a first row that nobody knows the end of, and only then is the
+    # attempt there that was begun with it.
+    settle_attempts(connection, [record for record in records if record.attempt is not None])
     ladders.put(connection, records)
 
 

@@ -1,16 +1,22 @@
 """Attempts, in a real database: one row with the first row of the call's record, settled with its end."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 from test_store import NOON, SECOND, accepted, completed
 from test_store_schedules import NODE, schedule
 
 from sipcore.domain.attempt import Attempt, AttemptSource
 from sipcore.domain.causes import Disposition
 from sipcore.domain.errors import StoreUnavailableError
+from sipcore.store import operations
+from sipcore.store.records import open_store
 
+WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 ATTEMPTS = "SELECT id, source, source_id, number, organisation, node, outcome FROM attempts ORDER BY begun_at, id"
 
 
@@ -64,6 +70,26 @@ async def test_an_attempt_whose_dial1_answered_is_answered_whatever_followed(sto
     await store.accept(record)
     await store.complete(replace(completed(record), disposition=Disposition.BUSY, ended_by="dial2"))
     assert await sql(ATTEMPTS) == [row(record, "answered")]
+
+
+async def test_an_attempt_whose_first_row_is_committed_late_is_settled_all_the_same(postgresql_url):
+    store = await open_store(postgresql_url)
+    await store.schedules.accept(schedule())
+    (due,) = await store.schedules.claim(NODE, NOON, 50, ())
+    record = replace(accepted(attempt=Attempt(AttemptSource.SCHEDULE, due.id, 1, NODE)), node=NODE)
+    engine = create_async_engine(sa.make_url(postgresql_url).set(drivername="postgresql+asyncpg"))
+    async with engine.connect() as late, engine.connect() as looks:
+        await late.run_sync(operations.accept, [record])
+        completing = asyncio.create_task(store.complete(failed(record, Disposition.INTERRUPTED, "error")))
+        async with asyncio.timeout(10):
+            while not (await looks.execute(sa.text(WAITS))).scalar():  # noqa: ASYNC110 - the database tells nobody
+                await asyncio.sleep(0.01)
+        await late.commit()
+        await completing
+        outcomes = (await looks.execute(sa.text("SELECT outcome FROM attempts"))).scalars().all()
+    await engine.dispose()
+    await store.close()
+    assert outcomes == ["interrupted"]
 
 
 async def test_an_attempt_is_settled_once(store, next_store, sql, claim):
