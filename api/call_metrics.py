@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from sipcore.domain.events import DigitPressed
 from sipcore.domain.public_events import QueueStep
 from sipcore.domain.record import CallRecord
+from sipcore.domain.refusal import Refusal
 from sipcore.service.event_recorder import NobodyListens, StepSink
 
 _OWN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -47,6 +48,14 @@ class CallMetrics:
             ("organisation", "direction", "disposition"),
             registry=registry,
         )
+        refused = Counter(
+            "click2call_calls_refused",
+            "Incoming calls that were refused before they had a record, by why.",
+            ("reason",),
+            registry=registry,
+        )
+        # From the start, so that the first one is a rise.
+        self._refused = {reason: refused.labels(reason) for reason in Refusal}
         self._first_invite = Histogram(
             "click2call_first_invite_seconds",
             "From the acceptance of a request to the INVITE of leg 1.",
@@ -102,6 +111,10 @@ class CallMetrics:
         connecting = before is None or before[-1] == "connecting"
         if connecting and (state == "joined" or record.ended_at is not None):
             self._observe_setup(record)
+
+    def refused(self, reason: Refusal) -> None:
+        """Count a call that came in and was refused before it had a record."""
+        self._refused[reason].inc()
 
     def pressed(self, record: CallRecord, event: DigitPressed) -> None:
         """Pass it on."""

@@ -202,6 +202,7 @@ class _Server:
         numbers = PhoneNumberPlan()
         limits = EngineSettings(self._settings.sip.max_call_seconds, self._settings.sip.ring_seconds, nodes.id)
         engine = CallEngine(pool, store, self._directory, numbers, limits, recorder, steps=self._metrics.calls)
+        engine.on_refused = self._metrics.calls.refused
         batches = self._batches(store, engine, nodes)
         streams = EventStreams(events.log)
         engine.queues.on_agent = events.recorder.agent_changed

@@ -87,7 +87,7 @@ class Metrics:
         self.calls = CallMetrics(registry, self.shown)
         self._late = Histogram(
             "click2call_schedule_lateness_seconds",
-            "How long after its time a future call was dialled.",
+            "How long after its time a future call was dialled; numbers of campaigns have no time of their own.",
             buckets=_LATE_SECONDS,
             registry=registry,
         )

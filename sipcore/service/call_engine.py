@@ -22,15 +22,13 @@ from sipcore.domain.dialplan import NumberPlan
 from sipcore.domain.directory import Organisation
 from sipcore.domain.errors import (
     InvalidTransitionError,
-    LimitReachedError,
-    NoLegCapacityError,
     ShuttingDownError,
     StoreInDoubtError,
-    StoreUnavailableError,
 )
 from sipcore.domain.events import DigitPressed, LegArrived, LegEnded, MessagesSeen, PortEvent, WorkerLost
 from sipcore.domain.lines import LineBoard
 from sipcore.domain.record import CallRecord, interrupted
+from sipcore.domain.refusal import REFUSAL_STATUSES, Refusal, refusal_of
 from sipcore.domain.waiting_queue import QueueNotice
 from sipcore.service.admission import Admission, EngineSettings
 from sipcore.service.call_control import LiveCallControl
@@ -51,8 +49,6 @@ from sipcore.service.store import CallStore
 
 _log = structlog.get_logger(__name__)
 
-_NOT_FOUND, _BUSY_HERE, _TERMINATED, _UNAVAILABLE = 404, 486, 487, 503
-
 
 class CallEngine:
     """Places calls; everything happens in one event loop.
@@ -69,6 +65,7 @@ class CallEngine:
     Attributes:
         queues: where parties wait; it is started before the engine, and told of new settings.
         control: changes calls in progress.
+        on_refused: told why a call that came in was refused before it had a record.
     """
 
     def __init__(
@@ -105,6 +102,7 @@ class CallEngine:
             port, self.queues, recorder, self._steps, self._by_leg, self._take, self._spawn_task
         )
         self.control = LiveCallControl(self._find, self._admission, directory, self._step)
+        self.on_refused: Callable[[Refusal], None] = lambda _: None
 
     def start(self) -> None:
         """Begin to take events."""
@@ -310,19 +308,18 @@ class CallEngine:
     async def _arrive(self, event: LegArrived) -> None:
         """Take a call that came in, or refuse it: without a route, over a limit, or without room for its record."""
         try:
-            refusal = None if await self._take_arrived(event) else _NOT_FOUND
-        except LimitReachedError:
-            refusal = _BUSY_HERE
-        except (NoLegCapacityError, StoreUnavailableError, ShuttingDownError) as error:
-            _log.error("incoming call refused", uid=event.leg, reason=str(error))
-            refusal = _UNAVAILABLE
-        except Exception:  # noqa: BLE001 - whatever went wrong, the caller gets an answer; the story is in the log
-            _log.exception("incoming call not taken", uid=event.leg)
-            refusal = _UNAVAILABLE
+            refusal = None if await self._take_arrived(event) else Refusal.NO_ROUTE
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the caller gets an answer
+            refusal = refusal_of(error)
+            if refusal is Refusal.ERROR:
+                _log.exception("incoming call not taken", uid=event.leg)
+            elif refusal is not Refusal.LIMIT:
+                _log.error("incoming call refused", uid=event.leg, reason=str(error))
         if refusal is not None:
             self._arriving.pop(event.leg, None)
-            self._port.send(event.slots, AnswerLeg(event.leg, refusal))
+            self._port.send(event.slots, AnswerLeg(event.leg, REFUSAL_STATUSES[refusal]))
             self._port.release(event.slots)
+            self.on_refused(refusal)
 
     async def _take_arrived(self, event: LegArrived) -> bool:
         """Let the call of a leg that came in begin; False when no route leads from its number.

@@ -14,6 +14,7 @@ from api.metrics import Metrics
 from sipcore.domain.causes import Disposition
 from sipcore.domain.commands import JoinQueue
 from sipcore.domain.recording import OpenRecording, RecordingAlarm, RecordingFormat
+from sipcore.domain.refusal import Refusal
 from sipcore.domain.registration import RegistrationState, TrunkState
 from sipcore.domain.webhook import Delivery
 from sipcore.service.event_recorder import NobodyListens
@@ -79,6 +80,16 @@ async def test_how_long_legs_took_is_counted_once_when_it_is_known(site, metrics
         assert seen["click2call_leg_post_dial_delay_seconds_sum", "dial1"] == pytest.approx(0.6)
         assert seen["click2call_leg_post_dial_delay_seconds_sum", "dial2"] == pytest.approx(1.0)
         assert seen["click2call_leg_answer_seconds_sum", "dial2"] == pytest.approx(4.0)
+
+
+async def test_refused_calls_are_counted_by_their_reasons_which_are_shown_from_the_start(site, metrics):
+    assert {(await scrape(site))["click2call_calls_refused_total", reason] for reason in Refusal} == {0}
+    for reason in (Refusal.NO_ROUTE, Refusal.NO_ROUTE, Refusal.NO_DATABASE):
+        metrics.calls.refused(reason)
+    seen = await scrape(site)
+    assert {reason: seen["click2call_calls_refused_total", reason] for reason in Refusal} == {
+        "no_route": 2, "no_database": 1, "limit": 0, "no_room": 0, "stopping": 0, "error": 0,
+    }  # fmt: skip
 
 
 async def test_a_step_is_passed_on_to_whoever_is_told_of_steps():

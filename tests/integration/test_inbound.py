@@ -136,6 +136,13 @@ def called(phone: Phone, calls_before: int) -> PhoneCall:
     )
 
 
+def without_route(server: Server) -> float:
+    """Return how many calls the metrics have as refused since no route leads from their number."""
+    shown = server.get("/metrics").body
+    (count,) = re.findall(r'^click2call_calls_refused_total\{reason="no_route"\} (\S+)$', shown, re.MULTILINE)
+    return float(count)
+
+
 def worker_of(invite: str) -> str:
     """The SIP port that an INVITE came from, which is a worker's."""
     found = re.search(r"^Via:[^\r\n]*?127\.0\.0\.1:(\d+)", invite, re.MULTILINE)
@@ -203,9 +210,10 @@ class TestTheLastAgent:
 
 class TestRefusals:
     def test_a_number_without_a_route_is_not_found(self, bed: Bed) -> None:
-        before = len(bed.server.records())
+        before, counted = len(bed.server.records()), without_route(bed.server)
         assert bed.ended(bed.call_in(NOWHERE)) == 404
         assert len(bed.server.records()) == before
+        assert without_route(bed.server) == counted + 1
 
     def test_a_busy_extension_is_busy(self, bed: Bed) -> None:
         bed.agent.behave("reject", reject_code=486)

@@ -53,6 +53,8 @@ class Reception(Site):
 
     def __init__(self, port, organisations, settings):
         super().__init__(port, organisations, settings, store=StoreThatKnows(port))
+        self.refused = []
+        self.engine.on_refused = self.refused.append
 
     async def arrive(self, number=OURS, caller=CUSTOMER):
         leg = self.port.arrive(number, caller, "main")
@@ -197,6 +199,8 @@ async def test_a_queue_answers_those_whom_it_takes_and_is_busy_to_others():
         assert site.port.legs[waiting].playing.files == ("/music.wav",)
         record = await site.store.only_record()
     assert (record.disposition, record.legs[0].sip_code) == (Disposition.BUSY, 486)
+    # It has a record, which tells why.
+    assert site.refused == []
 
 
 class TestRefusals:
@@ -206,12 +210,14 @@ class TestRefusals:
             leg = await site.arrive(number)
             assert site.answers(leg) == [404]
             assert (site.store.accepted, placed(site), site.port.free_legs) == ([], [], 8)
+            assert site.refused == ["no_route"]
 
     async def test_an_organisation_over_its_limit_is_busy(self):
         async with called(changes={"max_calls": 1}) as site:
             first = await site.arrive()
             second = await site.arrive()
             assert site.answers(second) == [486]
+            assert site.refused == ["limit"]
             site.port.hang_up(first)
             await site.calm()
             third = await site.arrive()
@@ -231,6 +237,7 @@ class TestRefusals:
             leg = await site.arrive()
             assert site.answers(leg) == [503]
             assert (site.store.accepted, placed(site), site.port.free_legs) == ([], [], 3)
+            assert site.refused == ["no_room"]
             site.directory.current = replace(
                 site.directory.current,
                 organisations={"acme": organisation(inbound=Inbound({OURS: AGENT}), max_calls=1)},
@@ -244,6 +251,7 @@ class TestRefusals:
             assert site.answers(leg) == [503]
             assert (placed(site), site.port.free_legs) == ([], 8)
             assert site.answers(await site.arrive()) == [180, 200]
+            assert site.refused == ["no_database"]
 
     async def test_the_slots_that_a_group_was_to_have_are_given_back_with_it(self):
         async with called("600") as site:
@@ -255,6 +263,7 @@ class TestRefusals:
         async with called(last_agent=True) as site:
             site.store.last = StoreUnavailableError("away")
             assert site.answers(await site.arrive()) == [503]
+            assert site.refused == ["no_database"]
 
     async def test_a_failure_that_nobody_foresaw_is_answered_too(self):
         async with called(last_agent=True) as site:
@@ -264,6 +273,7 @@ class TestRefusals:
             assert site.answers(leg) == [503]
             assert site.port.free_legs == 8
             assert [line["event"] for line in logged if line["log_level"] == "error"] == ["incoming call not taken"]
+            assert site.refused == ["error"]
 
     async def test_an_organisation_that_a_reload_removes_meanwhile_is_not_found(self):
         async with called(last_agent=True) as site:
@@ -275,6 +285,7 @@ class TestRefusals:
             await site.calm()
             assert site.answers(leg) == [404]
             assert site.port.free_legs == 8
+            assert site.refused == ["no_route"]
 
     async def test_a_server_that_is_being_stopped_takes_no_call(self):
         async with called() as site:
@@ -284,6 +295,7 @@ class TestRefusals:
             await asyncio.sleep(0)
             leg = await site.arrive()
             assert site.answers(leg) == [503]
+            assert site.refused == ["stopping"]
             site.store.free.set()
             await stopping
         assert site.port.legs[talking].ended
