@@ -83,7 +83,13 @@ def statuses(operation: Operation) -> Iterable[int]:
     """Return the statuses of an operation's problems, in order."""
     usual = set()
     if operation.scope is not None:
-        usual |= {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN, http.HTTPStatus.TOO_MANY_REQUESTS}
+        # The last: keys are in the database.
+        usual |= {
+            http.HTTPStatus.UNAUTHORIZED,
+            http.HTTPStatus.FORBIDDEN,
+            http.HTTPStatus.TOO_MANY_REQUESTS,
+            http.HTTPStatus.SERVICE_UNAVAILABLE,
+        }
     usual.add(http.HTTPStatus.BAD_REQUEST)
     if operation.places:
         usual.add(http.HTTPStatus.NOT_FOUND)
@@ -136,7 +142,8 @@ def _body(reference: Document | None, uploads: Iterable[str]) -> Document:
 
 def _responses(operation: Operation, answer: Document | None) -> Document:
     content: Document = {} if answer is None else {"application/json": {"schema": answer}}
-    content |= {media: {} for media in operation.media}
+    # Parameters of a type are the answer's own (RFC 9110 section 8.3.1).
+    content |= {media.partition(";")[0]: {} for media in operation.media}
     good: Document = {"description": http.HTTPStatus(operation.status).phrase}
     if content:
         good["content"] = content

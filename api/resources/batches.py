@@ -33,21 +33,21 @@ class BatchesResource:
                 name="dialBatch", method="POST", path="/api/v1/batches", tag="batches", scope=Scope.CALL,
                 summary="Ring many numbers; each that answers gets its own dial2",
                 body=NewBatch, answer=BatchReport, status=http.HTTPStatus.CREATED,
-                problems=frozenset({422, 429, 503}), act=self.dial, again=self.get,
+                problems=frozenset({422, 429}), act=self.dial, again=self.get,
             ),
             Operation(
                 name="listBatches", method="GET", path="/api/v1/batches", tag="batches", scope=Scope.READ,
                 summary="The batches, newest first, a page at a time",
-                query=PageQuery, answer=BatchPage, problems=frozenset({503}), act=self.list,
+                query=PageQuery, answer=BatchPage, act=self.list,
             ),
             Operation(
                 name="getBatch", method="GET", path="/api/v1/batches/{id}", tag="batches", scope=Scope.READ,
-                summary="A batch and its numbers", answer=BatchReport, problems=frozenset({503}), act=self.get,
+                summary="A batch and its numbers", answer=BatchReport, act=self.get,
             ),
             Operation(
                 name="cancelBatch", method="DELETE", path="/api/v1/batches/{id}", tag="batches", scope=Scope.CALL,
                 summary="Dial nothing more of a batch, whichever node dials it; one that has ended stays as it is",
-                answer=BatchReport, problems=frozenset({503}), act=self.cancel,
+                answer=BatchReport, act=self.cancel,
             ),
         ]  # fmt: skip
 

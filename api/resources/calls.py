@@ -66,7 +66,7 @@ class CallsResource:
                 name="placeCall", method="POST", path="/api/v1/calls", tag="calls", scope=Scope.CALL,
                 summary="Ring dial1, on its answer dial2, and join their audio",
                 body=NewCall, answer=PlacedCall, status=http.HTTPStatus.CREATED,
-                problems=frozenset({422, 429, 503}), act=self.place, again=self.placed,
+                problems=frozenset({422, 429}), act=self.place, again=self.placed,
             ),
             Operation(
                 name="listCalls", method="GET", path="/api/v1/calls", tag="calls", scope=Scope.READ,
@@ -74,12 +74,12 @@ class CallsResource:
             ),
             Operation(
                 name="getCall", method="GET", path="/api/v1/calls/{id}", tag="calls", scope=Scope.READ,
-                summary="A call, in progress or over", answer=Record, problems=frozenset({503}), act=self.get,
+                summary="A call, in progress or over", answer=Record, act=self.get,
             ),
             Operation(
                 name="hangUpCall", method="DELETE", path="/api/v1/calls/{id}", tag="calls", scope=Scope.CALL,
                 summary="Hang a call up; one that is over stays as it is",
-                answer=Record, problems=frozenset({503}), act=self.hang_up,
+                answer=Record, act=self.hang_up,
             ),
             Operation(
                 name="sendDigits", method="POST", path="/api/v1/calls/{id}/digits", tag="calls", scope=Scope.CALL,
@@ -89,12 +89,12 @@ class CallsResource:
             Operation(
                 name="joinThird", method="POST", path="/api/v1/calls/{id}/join", tag="calls", scope=Scope.CALL,
                 summary="Ring a third number, which hears both legs and is heard by both when it answers",
-                body=FurtherDestination, answer=Record, problems=frozenset({409, 503}), act=self.join_third,
+                body=FurtherDestination, answer=Record, problems=frozenset({409}), act=self.join_third,
             ),
             Operation(
                 name="transferCall", method="POST", path="/api/v1/calls/{id}/transfer", tag="calls", scope=Scope.CALL,
                 summary="Release leg 2 and ring another destination in its place",
-                body=FurtherDestination, answer=Record, problems=frozenset({409, 503}), act=self.transfer,
+                body=FurtherDestination, answer=Record, problems=frozenset({409}), act=self.transfer,
             ),
             *(
                 Operation(

@@ -60,22 +60,22 @@ class CampaignsResource:
                 name="makeCampaign", method="POST", path=_PATH, tag="campaigns", scope=Scope.CALL,
                 summary="Make a campaign; numbers are added to it, then it is started",
                 body=NewCampaign, answer=Campaign, status=http.HTTPStatus.CREATED,
-                problems=frozenset({422, 503}), act=self.make, again=self.get,
+                problems=frozenset({422}), act=self.make, again=self.get,
             ),
             Operation(
                 name="listCampaigns", method="GET", path=_PATH, tag="campaigns", scope=Scope.READ,
                 summary="The campaigns, newest first, a page at a time",
-                query=PageQuery, answer=CampaignPage, problems=frozenset({503}), act=self.list,
+                query=PageQuery, answer=CampaignPage, act=self.list,
             ),
             Operation(
                 name="getCampaign", method="GET", path=one, tag="campaigns", scope=Scope.READ,
                 summary="A campaign, and how many of its numbers stand how",
-                answer=Campaign, problems=frozenset({503}), act=self.get,
+                answer=Campaign, act=self.get,
             ),
             *(
                 Operation(
                     name=f"{action}Campaign", method="POST", path=f"{one}/{action}", tag="campaigns", scope=Scope.CALL,
-                    summary=_SUMMARIES[action], answer=Campaign, problems=frozenset({409, 503}), act=self._acts(action),
+                    summary=_SUMMARIES[action], answer=Campaign, problems=frozenset({409}), act=self._acts(action),
                 )
                 for action in CampaignAction
             ),
@@ -83,12 +83,12 @@ class CampaignsResource:
             Operation(
                 name="listRefusedLines", method="GET", path=f"{one}/refusals", tag="campaigns", scope=Scope.READ,
                 summary="The lines of a campaign's lists that were not accepted, and why, a page at a time",
-                query=PlaceQuery, answer=RefusedLinePage, problems=frozenset({503}), act=self.refusals,
+                query=PlaceQuery, answer=RefusedLinePage, act=self.refusals,
             ),
             Operation(
                 name="exportCampaign", method="GET", path=f"{one}/results.csv", tag="campaigns", scope=Scope.READ,
                 summary="What became of each number of a campaign, for a spreadsheet", media=(CONTENT_TYPE,),
-                problems=frozenset({503}), handler=(
+                handler=(
                     CampaignResultsHandler, {"authenticator": self._authenticator, "campaigns": self._campaigns},
                 ),
             ),
@@ -98,14 +98,14 @@ class CampaignsResource:
         reading = Operation(
             name="listCampaignNumbers", method="GET", path=path, tag="campaigns", scope=Scope.READ,
             summary="The numbers of a campaign and their attempts, a page at a time",
-            query=CampaignNumberQuery, answer=CampaignNumberPage, problems=frozenset({503}), act=self.numbers,
+            query=CampaignNumberQuery, answer=CampaignNumberPage, act=self.numbers,
         )  # fmt: skip
         of_handler = {"authenticator": self._authenticator, "operations": {"GET": reading}, "begin": self.upload}
         return [
             Operation(
                 name="addCampaignNumbers", method="POST", path=path, tag="campaigns", scope=Scope.CALL,
                 summary="Add a list of numbers, a line for each, to a campaign that is not over",
-                uploads=tuple(FORMATS), answer=UploadReport, problems=frozenset({409, 503}),
+                uploads=tuple(FORMATS), answer=UploadReport, problems=frozenset({409}),
                 handler=(UploadHandler, of_handler),
             ),
             reading,

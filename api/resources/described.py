@@ -50,13 +50,13 @@ def described_operations(
         Operation(
             name="listRecords", method="GET", path="/api/v1/records", tag="records", scope=Scope.READ,
             summary="The records of calls, newest first, a page at a time", query=RecordQuery, answer=RecordPage,
-            problems=frozenset({503}), handler=(RecordsHandler, records),
+            handler=(RecordsHandler, records),
         ),
         *(
             Operation(
                 name=name, method="GET", path=f"/api/v1/records.{form.extension}", tag="records", scope=Scope.READ,
                 summary=f"All records that the filters select, as {kind}", query=RecordFileQuery,
-                media=(form.content_type.partition(";")[0],), problems=frozenset({503}),
+                media=(form.content_type,),
                 handler=(RecordFileHandler, {**records, "form": form}),
             )
             for name, kind, form in (("exportCsv", "CSV", CSV), ("exportJsonLines", "JSON lines", JSON_LINES))
@@ -64,36 +64,36 @@ def described_operations(
         Operation(
             name="getRecord", method="GET", path="/api/v1/records/{id}", tag="records", scope=Scope.READ,
             summary="The record of a call", answer=Record,
-            problems=frozenset({503}), handler=(RecordHandler, records),
+            handler=(RecordHandler, records),
         ),
         Operation(
             name="getLadder", method="GET", path="/api/v1/records/{id}/ladder", tag="records", scope=Scope.READ,
             summary="The SIP messages of a call's legs; drawn in text when that is what is accepted", answer=Ladder,
-            media=("text/plain",), problems=frozenset({503}), handler=(LadderHandler, ladders),
+            media=("text/plain",), handler=(LadderHandler, ladders),
         ),
         Operation(
             name="drawLadder", method="GET", path="/api/v1/records/{id}/ladder.txt", tag="records", scope=Scope.READ,
             summary="The SIP messages of a call's legs, drawn in text", media=("text/plain",),
-            problems=frozenset({503}), handler=(LadderHandler, {**ladders, "drawn": True}),
+            handler=(LadderHandler, {**ladders, "drawn": True}),
         ),
         Operation(
             name="getRecording", method="GET", path="/api/v1/recordings/{id}", tag="recordings", scope=Scope.READ,
             summary="The audio of a recording, or the part of it that a Range header asks for",
-            media=_AUDIO, in_parts=True, problems=frozenset({409, 416, 503}), handler=(RecordingHandler, recordings),
+            media=_AUDIO, in_parts=True, problems=frozenset({409, 416}), handler=(RecordingHandler, recordings),
         ),
         Operation(
             name="deleteRecording", method="DELETE", path="/api/v1/recordings/{id}", tag="recordings",
             scope=Scope.CALL, summary="Delete the audio of a recording", status=204,
-            problems=frozenset({409, 503}), handler=(RecordingHandler, recordings),
+            problems=frozenset({409}), handler=(RecordingHandler, recordings),
         ),
         Operation(
             name="followEvents", method="GET", path="/api/v1/events", tag="events", scope=Scope.READ,
             summary="Events as they happen (server-sent events)", query=EventQuery, media=("text/event-stream",),
-            problems=frozenset({410, 503}), handler=(EventStreamHandler, events),
+            problems=frozenset({410}), handler=(EventStreamHandler, events),
         ),
         Operation(
             name="followEventsOverWebSocket", method="GET", path="/api/v1/events/ws", tag="events", scope=Scope.READ,
             summary="Events as they happen (WebSocket)", query=EventQuery, status=101,
-            problems=frozenset({410, 426, 503}), handler=(EventSocketHandler, events),
+            problems=frozenset({410, 426}), handler=(EventSocketHandler, events),
         ),
     ]  # fmt: skip

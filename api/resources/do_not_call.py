@@ -37,22 +37,22 @@ class DoNotCallResource:
             Operation(
                 name="listDoNotCall", method="GET", path=_PATH, tag="do-not-call", scope=Scope.READ,
                 summary="The numbers that campaigns never dial, in their order, a page at a time",
-                query=DoNotCallQuery, answer=DoNotCallPage, problems=frozenset({503}), act=self.list,
+                query=DoNotCallQuery, answer=DoNotCallPage, act=self.list,
             ),
             Operation(
                 name="addDoNotCall", method="POST", path=_PATH, tag="do-not-call", scope=Scope.CALL,
                 summary="Add numbers; one that is there stays as it is",
-                body=NewDoNotCall, answer=AddedDoNotCall, problems=frozenset({503}), act=self.add,
+                body=NewDoNotCall, answer=AddedDoNotCall, act=self.add,
             ),
             Operation(
                 name="importDoNotCall", method="POST", path=f"{_PATH}/import", tag="do-not-call", scope=Scope.CALL,
                 summary="Add a list of numbers, a line for each", uploads=tuple(FORMATS), answer=UploadReport,
-                problems=frozenset({503}), handler=(UploadHandler, of_upload),
+                handler=(UploadHandler, of_upload),
             ),
             Operation(
                 name="removeDoNotCall", method="DELETE", path=f"{_PATH}/{{number}}", tag="do-not-call",
                 scope=Scope.CALL, summary="Let campaigns dial a number again; doing it again changes nothing",
-                status=http.HTTPStatus.NO_CONTENT, problems=frozenset({503}), act=self.remove,
+                status=http.HTTPStatus.NO_CONTENT, act=self.remove,
             ),
         ]  # fmt: skip
 

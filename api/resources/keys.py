@@ -29,17 +29,17 @@ class KeysResource:
             Operation(
                 name="makeKey", method="POST", path=path, tag="keys", scope=Scope.ADMIN,
                 summary="Make a Bearer key; it is told this once", body=NewKey, answer=MadeKey,
-                status=http.HTTPStatus.CREATED, problems=frozenset({503}), act=self.make,
+                status=http.HTTPStatus.CREATED, act=self.make,
             ),
             Operation(
                 name="listKeys", method="GET", path=path, tag="keys", scope=Scope.ADMIN,
                 summary="All keys that were made, newest first", answer=KeyPage,
-                problems=frozenset({503}), act=self.list,
+                act=self.list,
             ),
             Operation(
                 name="revokeKey", method="DELETE", path=f"{path}/{{id}}", tag="keys", scope=Scope.ADMIN,
                 summary="Make a key good for nothing; doing it again changes nothing", answer=Key,
-                problems=frozenset({503}), act=self.revoke,
+                act=self.revoke,
             ),
         ]  # fmt: skip
 

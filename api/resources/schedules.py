@@ -32,27 +32,27 @@ class SchedulesResource:
                 name="makeSchedule", method="POST", path="/api/v1/schedules", tag="schedules", scope=Scope.CALL,
                 summary="Ring one or many numbers at a later time, and again until they answer",
                 body=NewSchedule, answer=ScheduleReport, status=http.HTTPStatus.CREATED,
-                problems=frozenset({422, 503}), act=self.make, again=self.get,
+                problems=frozenset({422}), act=self.make, again=self.get,
             ),
             Operation(
                 name="listSchedules", method="GET", path="/api/v1/schedules", tag="schedules", scope=Scope.READ,
                 summary="The future calls, newest first, a page at a time",
-                query=PageQuery, answer=SchedulePage, problems=frozenset({503}), act=self.list,
+                query=PageQuery, answer=SchedulePage, act=self.list,
             ),
             Operation(
                 name="getSchedule", method="GET", path="/api/v1/schedules/{id}", tag="schedules", scope=Scope.READ,
                 summary="A future call, its numbers and their attempts",
-                answer=ScheduleReport, problems=frozenset({503}), act=self.get,
+                answer=ScheduleReport, act=self.get,
             ),
             Operation(
                 name="changeSchedule", method="PATCH", path="/api/v1/schedules/{id}", tag="schedules", scope=Scope.CALL,
                 summary="Change a future call that is pending",
-                body=ScheduleChanges, answer=ScheduleReport, problems=frozenset({409, 503}), act=self.change,
+                body=ScheduleChanges, answer=ScheduleReport, problems=frozenset({409}), act=self.change,
             ),
             Operation(
                 name="cancelSchedule", method="DELETE", path="/api/v1/schedules/{id}", tag="schedules",
                 scope=Scope.CALL, summary="Dial nothing more of a future call; one that is over stays as it is",
-                answer=ScheduleReport, problems=frozenset({503}), act=self.cancel,
+                answer=ScheduleReport, act=self.cancel,
             ),
         ]  # fmt: skip
 

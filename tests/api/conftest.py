@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import pytest
 import structlog
 from argon2 import PasswordHasher
+from described_answers import check_answers
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -232,6 +233,7 @@ class MemoryKeys:
 
     def __init__(self) -> None:
         self.kept: list[IssuedKey] = []
+        self.error: Exception | None = None
 
     async def add(self, key: IssuedKey) -> None:
         self.kept.append(key)
@@ -242,6 +244,8 @@ class MemoryKeys:
                 self.kept[place] = replace(key, revoked_at=at)
 
     async def find(self, digest: str) -> IssuedKey | None:
+        if self.error is not None:
+            raise self.error
         return next((key for key in self.kept if key.digest == digest), None)
 
     async def of_organisation(self, organisation: str) -> tuple[IssuedKey, ...]:
@@ -278,6 +282,7 @@ class Site:
     streams: EventStreams
     control: ScriptedControl = field(default_factory=ScriptedControl)
     requests: MemoryRequests = field(default_factory=MemoryRequests)
+    keys: MemoryKeys = field(default_factory=MemoryKeys)
     hung_up_elsewhere: list[tuple[str, str]] = field(default_factory=list)
     live: dict[tuple[str, str], CallRecord] = field(default_factory=dict)
     workers_ready: bool = True
@@ -405,7 +410,8 @@ async def site(
     metrics_token: str | None,
 ):
     told: list[object] = []
-    keys = KeyRing(MemoryKeys())
+    key_store = MemoryKeys()
+    keys = KeyRing(key_store)
     calls, store, live = ScriptedCalls(), MemoryStore(), LiveDirectory(directory)
     control = ScriptedControl()
     queues = QueueBoard(live, LineBoard(), store, told.append)
@@ -420,6 +426,7 @@ async def site(
         site = Site(0, calls, store, AsyncHTTPClient(force_instance=True), logged, queues, recordings, events, streams)
         site.control = control
         site.requests = requests
+        site.keys = key_store
         site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
         application = make_application(
             calls=calls,
@@ -451,6 +458,7 @@ async def site(
                 record for (mine, _), record in site.live.items() if mine == organisation
             ],
         )
+        undescribed = check_answers(application)
         metrics.watch(Sources(lambda: site.pool, lambda: site.trunks, live, queues, site.told_outside))
         server = HTTPServer(application, **SERVER_OPTIONS)
         sockets = bind_sockets(0, "127.0.0.1")
@@ -462,3 +470,4 @@ async def site(
         await log.stop()
         site.client.close()
         await server.close_all_connections()
+        assert undescribed == []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import quote
 
 import pytest
+
+from sipcore.domain.errors import StoreUnavailableError
 
 LOGIN = {"auth_username": "alice@acme", "auth_password": "s3cret"}
 SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
@@ -66,3 +69,19 @@ async def test_a_handshake_that_fails_is_a_problem(site, headers, refusal):
     assert problem(answer) == refusal
     if refusal[0] == 426:
         assert answer.headers["Upgrade"] == "websocket"
+
+
+async def test_whoever_has_a_key_of_the_database_is_told_by_all_operations_that_it_is_away(site):
+    site.keys.error = StoreUnavailableError("the database is away")
+    description = json.loads((await site.fetch("/api/v1/openapi.json")).body)
+    operations = [(path, method) for path, ways in description["paths"].items() for method in ways]
+    assert len(operations) > 40
+    for path, method in operations:
+        answer = await site.fetch(
+            re.sub(r"\{\w+\}", "x", path),
+            method=method.upper(),
+            headers={"Authorization": "Bearer c2c_issued", "Content-Type": "application/json", **SOCKET},
+            body=b"{}" if method in {"post", "patch"} else None,
+        )
+        assert problem(answer) == (503, "store_unavailable"), (path, method)
+        assert "503" in description["paths"][path][method]["responses"], (path, method)
