@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tornado.httputil import HTTPServerRequest
@@ -19,17 +21,19 @@ from api.handlers.metrics import MetricsHandler
 from api.handlers.operation import DescriptionHandler, NoResourceHandler, OperationHandler
 from api.handlers.records import LiveRecord
 from api.metrics import Metrics
-from api.openapi import describe
+from api.openapi import Document, describe
 from api.openapi_3_0 import in_openapi_3_0
 from api.operations import Operation, by_pattern
 from api.request import RoutedApplication
 from api.resources.batches import BatchesResource
 from api.resources.calls import CallsResource, LiveRecords
 from api.resources.campaigns import CampaignsResource
-from api.resources.described import described_operations
 from api.resources.do_not_call import DoNotCallResource
+from api.resources.events import EventsResource
 from api.resources.keys import KeysResource
 from api.resources.queues import QueuesResource
+from api.resources.recordings import RecordingsResource
+from api.resources.records import RecordsResource
 from api.resources.schedules import SchedulesResource
 from api.resources.surroundings import SurroundingsResource
 from sipcore.domain.registration import TrunkState
@@ -93,35 +97,11 @@ class RouteWithBody(Route):
         return super().match(request)
 
 
-def make_application(  # noqa: PLR0913 - each argument is one thing that the API shows
-    *,
-    calls: Calls,
-    control: CallControl,
-    batches: Batches,
-    schedules: Schedules,
-    campaigns: Campaigns,
-    store: RecordStore,
-    ladders: LadderStore,
-    queues: QueueBoard,
-    recordings: RecordingArchive,
-    streams: EventStreams,
-    authenticator: Authenticator,
-    directory: LiveDirectory,
-    keys: KeyRing,
-    workers_ready: Callable[[], bool],
-    trunk_states: Callable[[], Sequence[TrunkState]],
-    idempotency: Idempotency,
-    hang_up_elsewhere: PassOn,
-    metrics: Metrics,
-    metrics_token: str | None = None,
-    stopping: Callable[[], bool] = lambda: False,
-    live_record: LiveRecord = lambda _organisation, _id: None,
-    live_records: LiveRecords = lambda _organisation: (),
-    access_log: bool = True,
-) -> Application:
-    """Build the HTTP API.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the HTTP API shows.
 
-    Args:
+    Attributes:
         calls: places calls.
         control: changes those in progress.
         batches: dials many numbers.
@@ -147,59 +127,120 @@ def make_application(  # noqa: PLR0913 - each argument is one thing that the API
         live_records: finds all calls in progress of an organisation.
         access_log: whether each request gets a line in the log.
     """
-    dialup = {
-        "calls": calls,
-        "batches": batches,
-        "schedules": schedules,
-        "authenticator": authenticator,
-        "idempotency": idempotency,
-        "store": store,
-    }
-    readiness = {
-        "store": store, "workers_ready": workers_ready, "trunk_states": trunk_states, "stopping": stopping,
-    }  # fmt: skip
-    of_records = {"authenticator": authenticator, "store": store, "live_record": live_record}
-    operations = [
-        *CallsResource(calls, control, store, live_record, live_records, hang_up_elsewhere).operations(),
-        *BatchesResource(batches).operations(),
-        *SchedulesResource(schedules).operations(),
-        *CampaignsResource(campaigns, authenticator).operations(),
-        *DoNotCallResource(campaigns, authenticator).operations(),
-        *QueuesResource(queues).operations(),
-        *SurroundingsResource(directory, queues, trunk_states, live_records).operations(),
-        *KeysResource(keys).operations(),
-        *described_operations(
-            records=of_records,
-            ladders={**of_records, "ladders": ladders},
-            recordings={"authenticator": authenticator, "recordings": recordings},
-            events={"authenticator": authenticator, "streams": streams},
-        ),
-    ]
-    description = describe(operations)
+
+    calls: Calls
+    control: CallControl
+    batches: Batches
+    schedules: Schedules
+    campaigns: Campaigns
+    store: RecordStore
+    ladders: LadderStore
+    queues: QueueBoard
+    recordings: RecordingArchive
+    streams: EventStreams
+    authenticator: Authenticator
+    directory: LiveDirectory
+    keys: KeyRing
+    workers_ready: Callable[[], bool]
+    trunk_states: Callable[[], Sequence[TrunkState]]
+    idempotency: Idempotency
+    hang_up_elsewhere: PassOn
+    metrics: Metrics
+    metrics_token: str | None = None
+    stopping: Callable[[], bool] = lambda: False
+    live_record: LiveRecord = lambda _organisation, _id: None
+    live_records: LiveRecords = lambda _organisation: ()
+    access_log: bool = True
+
+
+def make_application(services: Services) -> Application:
+    """Build the HTTP API."""
+    operations = _operations(services)
     return RoutedApplication(
         [
-            Rule(RouteWithBody(_DIALUP, "/API/dialup"), DialupBodyHandler, dialup),
-            Rule(Route(_DIALUP, "/API/dialup"), DialupHandler, dialup),
-            *(_rule(pattern, ways, authenticator, idempotency) for pattern, ways in by_pattern(operations).items()),
-            Rule(
-                Route(r"/api/v1/openapi\.json", "/api/v1/openapi.json"), DescriptionHandler, {"document": description}
-            ),
-            Rule(
-                Route(r"/api/v1/openapi-3\.0\.json", "/api/v1/openapi-3.0.json"),
-                DescriptionHandler,
-                {"document": in_openapi_3_0(description)},
-            ),
-            Rule(Route(r"/api/v1/docs(?:/([^/]*))?", "/api/v1/docs"), DocsHandler),
+            *_dialup_rules(services),
+            *(_rule(pattern, ways, services) for pattern, ways in by_pattern(operations).items()),
+            *_description_rules(describe(operations)),
             Rule(PathMatches(r"/api/v1(?:/.*)?"), NoResourceHandler),
-            Rule(Route(r"/healthz", "/healthz"), HealthHandler),
-            Rule(Route(r"/readyz", "/readyz"), ReadinessHandler, readiness),
-            Rule(Route(r"/metrics", "/metrics"), MetricsHandler, {"metrics": metrics, "token": metrics_token}),
+            *_health_rules(services),
         ],
         default_handler_class=NotFoundHandler,
-        log_function=_counting(metrics, access_log=access_log),
+        log_function=_counting(services.metrics, access_log=services.access_log),
         websocket_ping_interval=HEARTBEAT_SECONDS,
         websocket_max_message_size=_LONGEST_SOCKET_MESSAGE,
     )
+
+
+def _operations(of: Services) -> list[Operation]:
+    calls = CallsResource(of.calls, of.control, of.store, of.live_record, of.live_records, of.hang_up_elsewhere)
+    return [
+        *calls.operations(),
+        *BatchesResource(of.batches).operations(),
+        *SchedulesResource(of.schedules).operations(),
+        *CampaignsResource(of.campaigns, of.authenticator).operations(),
+        *DoNotCallResource(of.campaigns, of.authenticator).operations(),
+        *QueuesResource(of.queues).operations(),
+        *SurroundingsResource(of.directory, of.queues, of.trunk_states, of.live_records).operations(),
+        *KeysResource(of.keys).operations(),
+        *RecordsResource(of.store, of.ladders, of.live_record, of.authenticator).operations(),
+        *RecordingsResource(of.recordings, of.authenticator).operations(),
+        *EventsResource(of.streams, of.authenticator).operations(),
+    ]
+
+
+def _rule(pattern: str, ways: Mapping[str, Operation], services: Services) -> Rule:
+    """Make the route of all operations of one path: they have one handler, their own or the common one."""
+    first = next(iter(ways.values()))
+    common = {
+        "authenticator": services.authenticator, "operations": ways, "idempotency": services.idempotency,
+    }  # fmt: skip
+    handler, arguments = first.handler or (OperationHandler, common)
+    return Rule(Route(pattern, first.path), handler, dict(arguments))
+
+
+def _dialup_rules(services: Services) -> list[Rule]:
+    arguments = {
+        "calls": services.calls,
+        "batches": services.batches,
+        "schedules": services.schedules,
+        "authenticator": services.authenticator,
+        "idempotency": services.idempotency,
+        "store": services.store,
+    }
+    return [
+        Rule(RouteWithBody(_DIALUP, "/API/dialup"), DialupBodyHandler, arguments),
+        Rule(Route(_DIALUP, "/API/dialup"), DialupHandler, arguments),
+    ]
+
+
+def _description_rules(description: Document) -> list[Rule]:
+    documents = {"openapi": description, "openapi-3.0": in_openapi_3_0(description)}
+    return [
+        *(
+            Rule(
+                Route(rf"/api/v1/{re.escape(name)}\.json", f"/api/v1/{name}.json"),
+                DescriptionHandler,
+                {"document": document},
+            )
+            for name, document in documents.items()
+        ),
+        Rule(Route(r"/api/v1/docs(?:/([^/]*))?", "/api/v1/docs"), DocsHandler),
+    ]
+
+
+def _health_rules(services: Services) -> list[Rule]:
+    readiness = {
+        "store": services.store,
+        "workers_ready": services.workers_ready,
+        "trunk_states": services.trunk_states,
+        "stopping": services.stopping,
+    }
+    metrics = {"metrics": services.metrics, "token": services.metrics_token}
+    return [
+        Rule(Route(r"/healthz", "/healthz"), HealthHandler),
+        Rule(Route(r"/readyz", "/readyz"), ReadinessHandler, readiness),
+        Rule(Route(r"/metrics", "/metrics"), MetricsHandler, metrics),
+    ]
 
 
 def _counting(metrics: Metrics, *, access_log: bool) -> Callable[[RequestHandler], None]:
@@ -209,12 +250,3 @@ def _counting(metrics: Metrics, *, access_log: bool) -> Callable[[RequestHandler
             log_request(handler)
 
     return finished
-
-
-def _rule(pattern: str, ways: Mapping[str, Operation], authenticator: Authenticator, idempotency: Idempotency) -> Rule:
-    """Make the route of all operations of one path: they have one handler, their own or the common one."""
-    handler = next(iter(ways.values())).handler
-    if handler is None:
-        common = {"authenticator": authenticator, "operations": ways, "idempotency": idempotency}
-        handler = (OperationHandler, common)
-    return Rule(Route(pattern, next(iter(ways.values())).path), handler[0], dict(handler[1]))

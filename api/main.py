@@ -16,9 +16,8 @@ import structlog
 import uvloop
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application
 
-from api.application import SERVER_OPTIONS, make_application
+from api.application import SERVER_OPTIONS, Services, make_application
 from api.garbage import collect_seldom
 from api.handlers.events import EventStreams
 from api.log_setup import set_up
@@ -211,15 +210,15 @@ class _Server:
         engine.start()
         ladders = LadderExpiry(store.ladders, kept_days=self._settings.storage.ladder_days)
         ladders.start()
-        scheduler, schedules = self._future_calls(store, engine, nodes)
+        scheduler = self._scheduler(store, engine, nodes)
         self._metrics.watch(Sources(pool.state, pool.trunk_states, self._directory, engine.queues, events))
         scheduler.start()
         dialler = CampaignDialler(store.campaigns, engine, self._directory, numbers, engine.queues, store.nodes)
         dialler.start()
         nodes.listen(CAMPAIGNS_DUE, lambda _text: dialler.wake())
         hang_up = Errand(nodes, "hang-up", engine.hang_up)
-        application = self._application(engine, hang_up, batches, schedules, store, recordings, streams, pool)
-        server = HTTPServer(application, **SERVER_OPTIONS)
+        services = self._services(engine, hang_up, batches, store, recordings, streams, pool)
+        server = HTTPServer(make_application(services), **SERVER_OPTIONS)
         server.add_sockets(sockets)
 
         async def take_over(directory: Directory) -> None:
@@ -263,31 +262,30 @@ class _Server:
         batches.start()
         return batches
 
-    def _future_calls(self, store: SqlRecordStore, engine: CallEngine, nodes: Nodes) -> tuple[Scheduler, Schedules]:
+    def _scheduler(self, store: SqlRecordStore, engine: CallEngine, nodes: Nodes) -> Scheduler:
         scheduler = Scheduler(store.schedules, engine, nodes.id, self._settings.schedule.grace)
         scheduler.on_dialled = self._metrics.scheduled
         nodes.listen(SCHEDULES_DUE, lambda _text: scheduler.wake())
-        return scheduler, Schedules(store.schedules, self._directory, PhoneNumberPlan())
+        return scheduler
 
-    def _application(  # noqa: PLR0913, PLR0917 - each is one thing that the API shows
+    def _services(
         self,
         engine: CallEngine,
         hang_up: Errand,
         batches: Batches,
-        schedules: Schedules,
         store: SqlRecordStore,
         recordings: RecordingArchive,
         streams: EventStreams,
         pool: WorkerPool,
-    ) -> Application:
+    ) -> Services:
         token = self._settings.metrics.token
-        keys = KeyRing(store.keys)
-        return make_application(
+        keys, numbers = KeyRing(store.keys), PhoneNumberPlan()
+        return Services(
             calls=engine,
             control=engine.control,
             batches=batches,
-            schedules=schedules,
-            campaigns=Campaigns(store.campaigns, self._directory, PhoneNumberPlan()),
+            schedules=Schedules(store.schedules, self._directory, numbers),
+            campaigns=Campaigns(store.campaigns, self._directory, numbers),
             store=store,
             ladders=store.ladders,
             queues=engine.queues,

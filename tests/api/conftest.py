@@ -20,7 +20,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from api.application import SERVER_OPTIONS, make_application
+from api.application import SERVER_OPTIONS, Services, make_application
 from api.handlers.events import EventStreams
 from api.metrics import Metrics, Sources
 from sipcore.audio.recordings import RecordingFolder
@@ -429,34 +429,36 @@ async def site(
         site.keys = key_store
         site.trunks.append(TrunkState("main", RegistrationState.REGISTERED, 200, "OK"))
         application = make_application(
-            calls=calls,
-            control=control,
-            store=store,
-            ladders=store.ladders,
-            batches=Batches(calls, store, live, PhoneNumberPlan(), queues),
-            schedules=Schedules(
-                schedule_store,
-                live,
-                PhoneNumberPlan(),
-            ),
-            campaigns=Campaigns(campaign_store, live, PhoneNumberPlan()),
-            queues=queues,
-            recordings=recordings,
-            streams=streams,
-            authenticator=Authenticator(live, keys, hasher=CHEAP),
-            directory=live,
-            keys=keys,
-            workers_ready=lambda: site.workers_ready,
-            trunk_states=lambda: site.trunks,
-            idempotency=Idempotency(requests),
-            hang_up_elsewhere=site.hang_up_elsewhere,
-            metrics=metrics,
-            metrics_token=metrics_token,
-            stopping=lambda: site.stopping,
-            live_record=lambda organisation, key: site.live.get((organisation, key)),
-            live_records=lambda organisation: [
-                record for (mine, _), record in site.live.items() if mine == organisation
-            ],
+            Services(
+                calls=calls,
+                control=control,
+                store=store,
+                ladders=store.ladders,
+                batches=Batches(calls, store, live, PhoneNumberPlan(), queues),
+                schedules=Schedules(
+                    schedule_store,
+                    live,
+                    PhoneNumberPlan(),
+                ),
+                campaigns=Campaigns(campaign_store, live, PhoneNumberPlan()),
+                queues=queues,
+                recordings=recordings,
+                streams=streams,
+                authenticator=Authenticator(live, keys, hasher=CHEAP),
+                directory=live,
+                keys=keys,
+                workers_ready=lambda: site.workers_ready,
+                trunk_states=lambda: site.trunks,
+                idempotency=Idempotency(requests),
+                hang_up_elsewhere=site.hang_up_elsewhere,
+                metrics=metrics,
+                metrics_token=metrics_token,
+                stopping=lambda: site.stopping,
+                live_record=lambda organisation, key: site.live.get((organisation, key)),
+                live_records=lambda organisation: [
+                    record for (mine, _), record in site.live.items() if mine == organisation
+                ],
+            )
         )
         undescribed = check_answers(application)
         metrics.watch(Sources(lambda: site.pool, lambda: site.trunks, live, queues, site.told_outside))
