@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipcore.domain.dialplan import NumberPlan
@@ -66,6 +66,42 @@ def test_what_cannot_be_a_number_is_none(text: str) -> None:
 def test_a_country_that_nobody_knows_has_no_national_numbers() -> None:
     assert PLAN.e164("2025550123", "XX") is None
     assert PLAN.e164("+12025550123", "XX") == "+12025550123"
+
+
+def parsed_by_the_library(text: str) -> str | None:
+    try:
+        number = phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException:
+        return None
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@given(
+    st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)) | st.integers(0, 999),
+    st.text(alphabet="0123456789", max_size=18),
+)
+@settings(max_examples=2000)
+def test_a_number_with_its_country_code_is_what_the_library_says(country_code: int, rest: str) -> None:
+    text = f"+{country_code}{rest}"
+    assert PLAN.e164(text, "US") == parsed_by_the_library(text)
+
+
+@pytest.mark.parametrize("country_code", sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
+def test_every_countrys_own_examples_are_what_the_library_says(country_code: int) -> None:
+    for country in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country_code]:
+        for kind in phonenumbers.PhoneNumberType.values():
+            example = (
+                phonenumbers.example_number_for_non_geo_entity(country_code)
+                if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+                else phonenumbers.example_number_for_type(country, kind)
+            )
+            if example is None:
+                continue
+            digits = phonenumbers.national_significant_number(example)
+            for text in (f"+{country_code}{digits}", f"+{country_code}0{digits}", f"+{country_code}1{digits}"):
+                assert PLAN.e164(text, "US") == parsed_by_the_library(text)
 
 
 @given(st.text(alphabet="0123456789+*# ;:@?\r\n\0a\u0663", max_size=40))
