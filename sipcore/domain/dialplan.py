@@ -290,12 +290,14 @@ def resolve(text: str, organisation: Organisation, numbers: NumberPlan, *, param
 
 def _by_digits(text: str, organisation: Organisation, numbers: NumberPlan, parameter: str) -> Destination:
     digits = _checked_digits(text, parameter)
-    for find in _BY_DIGITS:
-        found = find(digits, organisation)
-        if found is not None:
-            return found
-    if "+" not in digits and numbers.e164(digits, organisation.country) is None:
-        return UnknownExtension(digits)
+    # No number of the settings has a `+`.
+    if "+" not in digits:
+        for find in _BY_DIGITS:
+            found = find(digits, organisation)
+            if found is not None:
+                return found
+        if numbers.e164(digits, organisation.country) is None:
+            return UnknownExtension(digits)
     return _external(digits, organisation, numbers, parameter)
 
 
