@@ -1,5 +1,6 @@
 """From the bytes of a request to names and values: query string, form, multipart form and JSON object.
 
+Names may be spelled in any case; those that the contract does not know are passed over.
 What is wrong is named by the parameter as the contract spells it, else by `query`, `body` or the header: text of
 the request itself is never repeated.
 """
@@ -102,14 +103,17 @@ def _read_form(text: bytes, part: str, pairs: list[Pair]) -> None:
         if not field:
             continue
         raw_name, _, raw_value = field.partition(b"=")
-        name = raw_name.decode("latin-1")
+        name = None
         try:
-            name = _unescaped(raw_name)
-            if spelled(name) == "dial1":
+            name = spelled(_unescaped(raw_name))
+            if name == "dial1":
                 raw_value = _BARE_PLUS.sub(rb"\1%2B", raw_value)
-            pairs.append(Pair(name, _unescaped(raw_value), plus_lost=True))
+            value = _unescaped(raw_value)
         except ValueError:
-            problem = problem or ParameterError(spelled(name) or part, "bad percent-encoding, or not UTF-8")
+            problem = problem or ParameterError(name or part, "bad percent-encoding, or not UTF-8")
+        else:
+            if name is not None:
+                pairs.append(Pair(name, value, plus_lost=True))
     if problem is not None:
         raise problem
 
@@ -134,15 +138,18 @@ def _read_multipart(body: bytes, boundary: object, pairs: list[Pair]) -> None:
         parse_multipart_form_data(boundary.encode(), body, values, files)  # type: ignore[arg-type]
     except (HTTPInputError, ValueError) as error:
         raise ParameterError("body", "is no well-formed multipart/form-data") from error
-    for name in files:
-        if spelled(name):
-            raise ParameterError(spelled(name) or name, "must be a value, not a file")
-    for name, given in values.items():
+    for name in map(spelled, files):
+        if name is not None:
+            raise ParameterError(name, "must be a value, not a file")
+    for sent, given in values.items():
+        name = spelled(sent)
         for value in given:
             try:
-                pairs.append(Pair(name, value.decode()))
+                text = value.decode()
             except UnicodeDecodeError as error:
-                raise ParameterError(spelled(name) or "body", "is not UTF-8") from error
+                raise ParameterError(name or "body", "is not UTF-8") from error
+            if name is not None:
+                pairs.append(Pair(name, text))
 
 
 def _read_json(body: bytes, pairs: list[Pair]) -> None:
@@ -162,7 +169,7 @@ def _read_json(body: bytes, pairs: list[Pair]) -> None:
             if text is None:
                 problem = problem or ParameterError(name, "must be a string or a whole number")
             else:
-                pairs.append(Pair(key, text))
+                pairs.append(Pair(name, text))
     if problem is not None:
         raise problem
 

@@ -29,6 +29,7 @@ MAX_TEXT = 256
 _SPELLED = {name.lower(): name for name in NAMES}
 _FUTURE_CALL = ("Date", "Maxretry", "Retrytime", "ident")
 _LOGIN = ("user", "pass")
+_WITH_A_NUMBER = {"dial1", "dial2", "SetCID"}
 _DESTINATION = re.compile(
     r"(?:(?:ext|group|queue|ivr|msg|app|tel):)?[0-9*#+]{1,32}|sip:[A-Za-z0-9._-]{1,64}", re.IGNORECASE | re.ASCII
 )
@@ -47,10 +48,10 @@ _DESTINATION_SHAPE = (
 
 
 class Pair(NamedTuple):
-    """One name and value of a request, as decoded.
+    """One parameter of a request, as decoded.
 
     Attributes:
-        name: as the request spells it.
+        name: as the contract spells it, however the request does (`spelled`).
         value: its text.
         plus_lost: True when it was form-encoded, where a `+` that was not escaped arrives as a space.
     """
@@ -113,7 +114,7 @@ def spelled(name: str) -> str | None:
 def answer_format(pairs: Iterable[Pair]) -> Format:
     """Return the format for an answer to these parameters, however wrong they are: the first valid RFormat, or text."""
     for pair in pairs:
-        if pair.name.lower() == "rformat" and (wanted := pair.value.lower()) in FORMATS:
+        if pair.name == "RFormat" and (wanted := pair.value.lower()) in FORMATS:
             return wanted
     return "text"
 
@@ -121,7 +122,7 @@ def answer_format(pairs: Iterable[Pair]) -> Format:
 def read_parameters(
     pairs: Iterable[Pair], *, login_needed: bool = True, organisation_needed: bool = True
 ) -> DialupParameters:
-    """Read the parameters of a request; names in any case and order, unknown names ignored.
+    """Read the parameters of a request, in any order.
 
     Args:
         pairs: all that the request gave, in its order.
@@ -185,18 +186,15 @@ def checked_text(name: str, value: str) -> str:
 
 
 def _sorted_out(pairs: Iterable[Pair]) -> tuple[dict[str, str], Iterable[str]]:
-    """Return the known parameters under the contract's names, and every different dial1."""
+    """Return the parameters by their names, and every different dial1."""
     given: dict[str, str] = {}
     destinations: dict[str, None] = {}
-    for pair in pairs:
-        name = spelled(pair.name)
-        if name is None:
-            continue
-        value = pair.value
-        if pair.plus_lost and name in {"dial1", "dial2", "SetCID"}:
-            value = _LOST_PLUS.sub(r"\1+", value) if " " in value else value
-        elif pair.plus_lost and name == "Date":
-            value = _LOST_PLUS_OF_OFFSET.sub("+", value)
+    for name, value, plus_lost in pairs:
+        if plus_lost and " " in value:
+            if name in _WITH_A_NUMBER:
+                value = _LOST_PLUS.sub(r"\1+", value)  # noqa: PLW2901 - it is the value that was sent
+            elif name == "Date":
+                value = _LOST_PLUS_OF_OFFSET.sub("+", value)  # noqa: PLW2901 - it is the value that was sent
         if name == "dial1":
             destinations[value] = None
         elif given.get(name, value) != value:

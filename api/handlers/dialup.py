@@ -185,7 +185,7 @@ class DialupHandler(Handler):
             read_body(body, self.request.headers, pairs)
         finally:
             self._wanted = answer_format(pairs)
-        names = {pair.name.lower() for pair in pairs}
+        names = {pair.name for pair in pairs}
         self._login = read_authorization(self.request.headers.get("Authorization"))
         if {"user", "pass"} <= names:
             # The header may be for a proxy on the way; the parameters can only be for us.
