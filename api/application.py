@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
-from tornado.web import Application, RequestHandler
+from tornado.web import RequestHandler
 
 from api.access_log import log_request
+from api.common_headers import CommonHeaders
 from api.handlers.base import NotFoundHandler
-from api.handlers.dialup import DRAINED_BYTES, DialupBodyHandler, DialupHandler
+from api.handlers.dialup import DialupBodyHandler, DialupHandler
 from api.handlers.docs import DocsHandler
 from api.handlers.events import HEARTBEAT_SECONDS, EventStreams
 from api.handlers.health import HealthHandler, ReadinessHandler
@@ -49,17 +50,6 @@ from sipcore.service.queue_board import QueueBoard
 from sipcore.service.recording_archive import RecordingArchive
 from sipcore.service.schedules import Schedules
 from sipcore.service.store import RecordStore
-
-SERVER_OPTIONS: Final[dict[str, Any]] = {
-    "max_header_size": 2 * 65536,
-    "max_body_size": DRAINED_BYTES,
-    "idle_connection_timeout": 75.0,
-    "body_timeout": 30.0,
-}
-"""Keyword arguments for `tornado.httpserver.HTTPServer`.
-
-Headers may be twice as long as a query string may: the application itself tells that a query is too long.
-"""
 
 _LONGEST_SOCKET_MESSAGE = 4096
 """What clients may say on a WebSocket, which is nothing that matters."""
@@ -153,7 +143,7 @@ class Services:
     access_log: bool = True
 
 
-def make_application(services: Services) -> Application:
+def make_application(services: Services) -> RoutedApplication:
     """Build the HTTP API."""
     operations = _operations(services)
     return RoutedApplication(
@@ -165,6 +155,7 @@ def make_application(services: Services) -> Application:
             *_health_rules(services),
         ],
         default_handler_class=NotFoundHandler,
+        transforms=[CommonHeaders],
         log_function=_counting(services.metrics, access_log=services.access_log),
         websocket_ping_interval=HEARTBEAT_SECONDS,
         websocket_max_message_size=_LONGEST_SOCKET_MESSAGE,

@@ -14,14 +14,14 @@ from typing import TypeVar
 
 import structlog
 import uvloop
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from api.application import SERVER_OPTIONS, Services, make_application
+from api.application import Services, make_application
 from api.garbage import collect_seldom
 from api.handlers.events import EventStreams
 from api.log_setup import set_up
 from api.metrics import Metrics, Sources
+from api.server import Server
 from api.webhook_sender import HttpWebhookSender
 from config.directory import directory_of
 from config.edge.configuration import CONFIGURATION, TABLES, check_node, configuration, edge_of, write_edge
@@ -218,7 +218,7 @@ class _Server:
         nodes.listen(CAMPAIGNS_DUE, lambda _text: dialler.wake())
         hang_up = Errand(nodes, "hang-up", engine.hang_up)
         services = self._services(engine, hang_up, batches, store, recordings, streams, pool)
-        server = HTTPServer(make_application(services), **SERVER_OPTIONS)
+        server = Server(make_application(services))
         server.add_sockets(sockets)
 
         async def take_over(directory: Directory) -> None:

@@ -6,9 +6,10 @@ contract's own way, and its phone rings a little sooner without that.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from http import HTTPStatus
+from typing import Any
 
 from tornado.escape import parse_qs_bytes
 from tornado.httputil import (
@@ -48,7 +49,7 @@ class Request(HTTPServerRequest):
         super().__init__(
             connection=connection,
             server_connection=server_connection,
-            start_line=start_line._replace(path=path),
+            start_line=RequestStartLine(start_line.method, path, start_line.version),
             headers=headers,
         )
         self.uri, self.query = start_line.path, query
@@ -68,19 +69,39 @@ class Request(HTTPServerRequest):
             raise HTTPError(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
-class _Routing(HTTPMessageDelegate):
-    """Makes the request, and passes on what comes of it to the handler of its path."""
+class Routing(HTTPMessageDelegate):
+    """Makes the request, and passes on what comes of it to the handler of its path.
+
+    Args:
+        application: knows the handlers.
+        server_connection: what the server keeps of the connection.
+        connection: that the request comes on.
+        begun: called when its headers are there.
+    """
 
     _handler: HTTPMessageDelegate
 
-    def __init__(self, application: Application, server_connection: object, connection: HTTPConnection) -> None:
+    def __init__(
+        self,
+        application: Application,
+        server_connection: object,
+        connection: HTTPConnection,
+        begun: Callable[[], None],
+    ) -> None:
         self._application = application
         self._server_connection = server_connection
         self._connection = connection
+        self._begun = begun
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
+        """Make the request.
+
+        Raises:
+            HTTPInputError: the Host header is missing or wrong.
+        """
+        self._begun()
         if not isinstance(start_line, RequestStartLine):
             raise TypeError("a server gets requests only")
         request = Request(self._connection, self._server_connection, start_line, headers)
@@ -88,18 +109,21 @@ class _Routing(HTTPMessageDelegate):
         return self._handler.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Pass a part of the body on."""
         return self._handler.data_received(chunk)
 
     def finish(self) -> None:
+        """Tell that the request is whole."""
         self._handler.finish()
 
     def on_connection_close(self) -> None:
+        """Tell that its sender is gone."""
         self._handler.on_connection_close()
 
 
 class RoutedApplication(Application):
-    """Tornado's application, with requests of our kind."""
+    """Tornado's application, whose routes are for every host."""
 
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Begin to take a request."""
-        return _Routing(self, server_conn, request_conn)
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Find the handler of a path."""
+        return self.wildcard_router.find_handler(request, **kwargs) or super().find_handler(request, **kwargs)

@@ -1,4 +1,4 @@
-"""What every handler shares: headers, errors in short plain text, and logs without query strings."""
+"""What every handler shares: errors in short plain text, and logs without query strings."""
 
 from __future__ import annotations
 
@@ -34,17 +34,6 @@ class Handler(RequestHandler):
 
     allowed: ClassVar[tuple[str, ...]] = ("GET",)
     caller: Caller | None = None
-
-    def set_default_headers(self) -> None:
-        """Set what every answer carries.
-
-        Requests carry passwords in their URLs, so nothing may be cached and no page may pass its address on.
-        """
-        self.clear_header("Server")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Referrer-Policy", "no-referrer")
-        self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 
     def compute_etag(self) -> str | None:
         """Answer every request in full: 304 is no answer to a call, and nothing is cached."""

@@ -32,7 +32,6 @@ class DocsHandler(Handler):
 
     def set_default_headers(self) -> None:
         """Allow the page what it needs."""
-        super().set_default_headers()
         self.set_header("Content-Security-Policy", _POLICY)
 
     async def get(self, name: str | None = None) -> None:

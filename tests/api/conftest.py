@@ -17,12 +17,12 @@ import structlog
 from argon2 import PasswordHasher
 from described_answers import check_answers
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from api.application import SERVER_OPTIONS, Services, make_application
+from api.application import Services, make_application
 from api.handlers.events import EventStreams
 from api.metrics import Metrics, Sources
+from api.server import Server
 from sipcore.audio.recordings import RecordingFolder
 from sipcore.domain.batch_record import BatchPage, BatchRecord
 from sipcore.domain.call_recording import RecordingAction
@@ -462,7 +462,7 @@ async def site(
         )
         undescribed = check_answers(application)
         metrics.watch(Sources(lambda: site.pool, lambda: site.trunks, live, queues, site.told_outside))
-        server = HTTPServer(application, **SERVER_OPTIONS)
+        server = Server(application)
         sockets = bind_sockets(0, "127.0.0.1")
         site.port = sockets[0].getsockname()[1]
         server.add_sockets(sockets)
