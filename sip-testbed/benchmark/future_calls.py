@@ -46,9 +46,9 @@ async def fill(url: str, organisation: str, pending: int, due: datetime) -> None
     engine = create_async_engine(parsed.set(drivername=DRIVERS[parsed.drivername]))
 
     def keep(connection: sa.Connection, first: int) -> None:
-        with outbox.transaction(connection):
-            several = range(first, min(first + _AT_ONCE, pending))
-            schedule_requests.accept(connection, [_waiting(organisation, due + timedelta(seconds=n)) for n in several])
+        several = range(first, min(first + _AT_ONCE, pending))
+        waiting = [_waiting(organisation, due + timedelta(seconds=n)) for n in several]
+        outbox.in_transaction(connection, lambda connection: schedule_requests.accept(connection, waiting))
 
     async with engine.connect() as connection:
         for first in range(0, pending, _AT_ONCE):

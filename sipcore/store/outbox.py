@@ -6,11 +6,11 @@ So no event is told of what was not written, and none is missing of what was.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -80,26 +80,33 @@ class Transaction(Protocol):
         ...
 
 
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
+R = TypeVar("R")
+
+
 def put(connection: Connection, told: Iterable[PublicEvent]) -> None:
-    """Have events inserted in their order at the end of the transaction (`transaction`)."""
+    """Have events inserted in their order at the end of the transaction (`in_transaction`)."""
     _gathered(connection).extend(told)
 
 
-@contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
+def in_transaction(connection: ConnectionT, work: Callable[[ConnectionT], R]) -> R:
     """Run a transaction, and insert what was put in it last, behind all events that are there.
 
     Nobody else stores events from then on until the commit: SQLite has one writer, and on PostgreSQL a lock is
     taken. So ids rise in the order of commits, and who has read as far as one id misses nothing that is committed
     later. As the lock is the last thing that a transaction waits for, two of them cannot wait for each other there.
 
+    Returns:
+        What `work` returned.
+
     Raises:
         StoreInDoubtError: the server was lost during the commit.
     """
-    _gathered(connection).clear()
+    told = _gathered(connection)
+    told.clear()
     with connection.begin() as running:
-        yield
-        if told := _gathered(connection):
+        result = work(connection)
+        if told:
             _insert_all(connection, told)
         try:
             running.commit()
@@ -107,6 +114,7 @@ def transaction(connection: Connection) -> Iterator[None]:
             if connection.dialect.name == "postgresql" and blames_the_database(error):
                 raise StoreInDoubtError(f"the database was lost during a commit: {reason_of(error)}") from error
             raise
+    return result
 
 
 def _gathered(connection: Connection) -> list[PublicEvent]:

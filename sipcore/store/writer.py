@@ -147,8 +147,7 @@ class Writer:
 
 def _run_alone(connection: outbox.Connection, work: tuple[PlainOperation[Any, Any], object]) -> object:
     operation, argument = work
-    with outbox.transaction(connection):
-        return operation(connection, [argument])
+    return outbox.in_transaction(connection, lambda connection: operation(connection, [argument]))
 
 
 def _transaction(connection: sa.Connection, group: list[_Write]) -> list[object]:
@@ -156,6 +155,8 @@ def _transaction(connection: sa.Connection, group: list[_Write]) -> list[object]
     arguments: dict[Operation[Any, Any], list[object]] = {}
     for write in group:
         arguments.setdefault(write.operation, []).append(write.argument)
-    with outbox.transaction(connection):
-        results = {operation: operation(connection, given) for operation, given in arguments.items()}
+    results = outbox.in_transaction(
+        connection,
+        lambda connection: {operation: operation(connection, given) for operation, given in arguments.items()},
+    )
     return [results[write.operation] for write in group]
