@@ -44,12 +44,17 @@ class Ladders:
         library.watch_messages(self._take)
 
     def begin(self, uid: str) -> None:
+        """Note the messages of a leg from now on."""
+        # What others have said meanwhile can wait: the INVITE of this leg cannot.
+        self._legs[uid.encode()] = _Leg()
+
+    def begin_incoming(self, uid: str) -> None:
         """Note the messages of a leg from now on, and the one that it came in with."""
         self._look_at_seen()
+        self.begin(uid)
         key = uid.encode()
-        self._legs[key] = leg = _Leg()
         if self._newest is not None and self._newest[0] == key:
-            leg.note(self._newest[1])
+            self._legs[key].note(self._newest[1])
 
     def tell(self) -> None:
         """Tell what was noted of all legs."""

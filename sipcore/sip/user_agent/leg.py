@@ -153,6 +153,18 @@ class Leg(pj.Call):
         """Refuse: an INVITE with Replaces would put somebody else into the call."""
         prm.statusCode = pj.PJSIP_SC_DECLINE
 
+    # Nothing is wanted of these. Without them the library calls its own, which do nothing either, once more through the
+    # binding, five times before each INVITE.
+
+    def onCallMediaTransportState(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
+        """Let a transport be."""
+
+    def onCallSdpCreated(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
+        """Leave the SDP as it is."""
+
+    def onCreateMediaTransport(self, prm: Any) -> None:  # noqa: N802 - pjsua2's name
+        """Leave the transport as it is."""
+
     def remote_media_addresses(self) -> tuple[int, set[str]]:
         """Tell our RTP port and the addresses that the far end's media may come from.
 
