@@ -100,6 +100,31 @@ def impurities(root: Path) -> list[str]:
     return sorted(set(found))
 
 
+def strangers(folder: Path) -> list[str]:
+    """Everything that the domain's tests import and that is no part of it: other rooms, loops, clocks, sockets."""
+    own = {path.stem for path in folder.glob("*.py")} | {"pytest", "hypothesis"}
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        for target in imports(path.stem, path):
+            top = target.partition(".")[0]
+            at_home = room(target) == "sipcore.domain" or top in own
+            if not at_home and (top in IMPURE or top not in sys.stdlib_module_names):
+                found.append(f"{path.name} imports {target}")
+    return sorted(set(found))
+
+
+def test_the_domains_tests_need_the_domain_alone() -> None:
+    assert strangers(ROOT / "tests/domain") == []
+
+
+@pytest.mark.parametrize(
+    "line", ["import asyncio", "from sipcore.service import port", "import time", "import tornado"]
+)
+def test_a_test_of_the_domain_that_needs_more_is_found(tmp_path: Path, line: str) -> None:
+    (tmp_path / "test_call.py").write_text(f"import re\nimport pytest\nfrom sipcore.domain import call\n{line}\n")
+    assert strangers(tmp_path) != []
+
+
 def test_imports_run_one_way() -> None:
     assert forbidden_arrows(ROOT) == []
 

@@ -141,4 +141,4 @@ class CallUnderDisorder(Disorder):
 
 
 TestCallUnderDisorder = CallUnderDisorder.TestCase
-TestCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25)
+TestCallUnderDisorder.settings = settings(max_examples=50, stateful_step_count=25)

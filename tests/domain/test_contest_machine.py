@@ -141,4 +141,4 @@ class ContestUnderDisorder(Disorder):
 
 
 TestContestUnderDisorder = ContestUnderDisorder.TestCase
-TestContestUnderDisorder.settings = settings(max_examples=100, stateful_step_count=30)
+TestContestUnderDisorder.settings = settings(max_examples=50, stateful_step_count=30)

@@ -230,4 +230,4 @@ class QueuesUnderDisorder(RuleBasedStateMachine):
 
 
 TestQueuesUnderDisorder = QueuesUnderDisorder.TestCase
-TestQueuesUnderDisorder.settings = settings(max_examples=100, stateful_step_count=40)
+TestQueuesUnderDisorder.settings = settings(max_examples=50, stateful_step_count=40)

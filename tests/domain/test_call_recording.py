@@ -314,7 +314,7 @@ class RecordedCallUnderDisorder(Disorder):
 
 
 TestRecordedCallUnderDisorder = RecordedCallUnderDisorder.TestCase
-TestRecordedCallUnderDisorder.settings = settings(max_examples=100, stateful_step_count=25)
+TestRecordedCallUnderDisorder.settings = settings(max_examples=50, stateful_step_count=25)
 
 
 THREE = "leg-3"

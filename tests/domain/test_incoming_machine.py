@@ -76,4 +76,4 @@ class IncomingUnderDisorder(ContestUnderDisorder):
 
 
 TestIncomingUnderDisorder = IncomingUnderDisorder.TestCase
-TestIncomingUnderDisorder.settings = settings(max_examples=100, stateful_step_count=30)
+TestIncomingUnderDisorder.settings = settings(max_examples=50, stateful_step_count=30)

@@ -151,4 +151,4 @@ class BatchUnderDisorder(RuleBasedStateMachine):
 
 
 TestBatchUnderDisorder = BatchUnderDisorder.TestCase
-TestBatchUnderDisorder.settings = settings(max_examples=60, stateful_step_count=30)
+TestBatchUnderDisorder.settings = settings(max_examples=50, stateful_step_count=30)

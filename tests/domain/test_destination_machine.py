@@ -129,4 +129,4 @@ class DestinationUnderDisorder(Disorder):
 
 
 TestDestinationUnderDisorder = DestinationUnderDisorder.TestCase
-TestDestinationUnderDisorder.settings = settings(max_examples=100, stateful_step_count=30)
+TestDestinationUnderDisorder.settings = settings(max_examples=50, stateful_step_count=30)
