@@ -23,6 +23,8 @@ MAX_BYTES: Final = 65536
 """Longest query string and longest body, each."""
 MAX_FIELDS: Final = 1100
 """Most fields in one query string or form: dial1 may come once for each of `MAX_NUMBERS`."""
+CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
+"""What a body may be written in, the first when it does not say."""
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _BARE_PLUS = re.compile(rb"((?:[,;]|%0[AaDd])(?:[A-Za-z]{2,5}(?::|%3[Aa]))?)\+(?=[0-9])")
@@ -77,8 +79,8 @@ def read_body(body: bytes, headers: Mapping[str, str], pairs: list[Pair]) -> Non
         raise ParameterError("Content-Encoding", "compressed bodies are not read")
     header = Message()
     header["Content-Type"] = headers.get("Content-Type", "")
-    charset = header.get_param("charset", "utf-8")
-    if str(charset).lower() not in {"utf-8", "utf8", "us-ascii"}:
+    charset = header.get_param("charset", CHARSETS[0])
+    if str(charset).lower() not in CHARSETS:
         raise ParameterError("Content-Type", "the charset must be utf-8")
     kind = header.get_content_type()
     if kind == "application/x-www-form-urlencoded":

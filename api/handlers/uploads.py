@@ -9,7 +9,7 @@ from typing import Any, Final
 from tornado.http1connection import HTTP1Connection
 from tornado.web import stream_request_body
 
-from api.bodies import TooLongError
+from api.bodies import CHARSETS, TooLongError
 from api.campaign_models import RefusedLine, UploadReport
 from api.handlers.operation import ContentTypeError, OperationHandler
 from api.operations import Operation
@@ -24,7 +24,6 @@ FORMATS: Final[Mapping[str, ListFormat]] = {
     "application/jsonl": ListFormat.JSON_LINES,
     "application/x-ndjson": ListFormat.JSON_LINES,
 }
-_CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 MAX_UPLOAD_BYTES: Final = 512 * 1024 * 1024
 """A million lines with the longest references are shorter."""
 UPLOAD_SECONDS: Final = 3600.0
@@ -102,6 +101,6 @@ class UploadHandler(OperationHandler):
         kind = header.get_content_type()
         if kind not in FORMATS or "Content-Type" not in headers:
             raise ContentTypeError("Content-Type", f"must be {', '.join(FORMATS)}")
-        if (header.get_content_charset() or _CHARSETS[0]) not in _CHARSETS:
+        if (header.get_content_charset() or CHARSETS[0]) not in CHARSETS:
             raise ContentTypeError("Content-Type", "must be UTF-8, or name no charset")
         return FORMATS[kind]

@@ -22,7 +22,7 @@ from sipcore.domain.campaign import (
 )
 from sipcore.domain.dialplan import Destination, NumberPlan, resolve_many
 from sipcore.domain.directory import Organisation
-from sipcore.domain.errors import CampaignStateError, ParameterError
+from sipcore.domain.errors import CampaignStateError
 from sipcore.domain.identity import callers
 from sipcore.domain.number_file import ListFormat
 from sipcore.service.calls import LiveDirectory
@@ -190,9 +190,6 @@ def reached(terms: CampaignTerms, organisation: Organisation, numbers: NumberPla
     """
     second = resolve_many(terms.dial2, organisation, numbers, parameter="dial2")
     if terms.set_cid is not None:
-        try:
-            # A caller identity that is given does not depend on who is called.
-            callers(organisation, second, second, terms.set_cid, numbers)
-        except ParameterError as error:
-            raise type(error)("set_cid", error.reason) from error
+        # A caller identity that is given does not depend on who is called.
+        callers(organisation, second, second, terms.set_cid, numbers)
     return second

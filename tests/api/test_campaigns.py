@@ -122,6 +122,11 @@ async def test_what_is_wrong_with_a_campaign_is_named(site, change, parameter):
     assert (await read(site, "/campaigns"))["items"] == []
 
 
+async def test_a_caller_identity_that_is_not_allowed_has_the_name_that_bodies_have_for_it(site):
+    refused = await read(site, "/campaigns", "POST", NEW | {"set_cid": "+13105550111"}, code=403)
+    assert refused["parameter"] == "set_cid"
+
+
 async def test_a_list_of_numbers_is_taken_line_by_line_and_what_is_refused_is_told(site):
     campaign = await made(site, hours=ANY_TIME)
     report = await add(site, campaign, f"number,reference\n{ONE},c-1\n12,short\n202-555-0002,c-2\n{ONE},again\n")

@@ -481,7 +481,7 @@ async def test_a_number_whose_zones_share_no_hours_is_refused(database_url):
     [
         ({"dial2": "101"}, ParameterError, "dial2"),
         ({"dial2": "701"}, ParameterError, "dial2"),
-        ({"set_cid": "+12025550555"}, NotAllowedError, "set_cid"),
+        ({"set_cid": "+12025550555"}, NotAllowedError, "SetCID"),
         ({"hours": {"default": "always"}}, ParameterError, "hours.default"),
         ({"hours": {"us": "mon 09:00-10:00"}}, ParameterError, "hours"),
         ({"hours": {"UK": "mon 09:00-10:00"}}, ParameterError, "hours"),
