@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sipcore.domain.dtmf import DigitSequence
 from sipcore.domain.party import Clock, Party
 from sipcore.domain.record import LegRecord
 from sipcore.domain.role import Role
-
-_ROLES = tuple(Role)
 
 
 @dataclass(slots=True, eq=False)
@@ -101,8 +99,8 @@ class Cast:
     def records(self, at: Clock) -> tuple[LegRecord, ...]:
         """Tell what became of all legs: those of dial1, of dial2, of the third."""
         return tuple(
-            leg if leg.party == role else leg.of(str(role))
-            for role in _ROLES
+            leg if leg.party == role else replace(leg, party=str(role))
+            for role in Role
             for member in self._everybody
             if member.role is role
             for leg in member.party.records(at)

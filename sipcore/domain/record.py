@@ -5,9 +5,8 @@ All times are aware datetimes in UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from operator import attrgetter
 
 from sipcore.domain.attempt import Attempt
 from sipcore.domain.causes import WORKER_DIED, Disposition
@@ -47,15 +46,6 @@ class LegRecord:
     answered_by: str | None = None
     extension: str | None = None
     quality: LegQuality | None = None
-
-    def of(self, party: str) -> LegRecord:
-        """Return the same as another party's leg."""
-        # Not `replace`, which asks for each field: every record is made so before its first INVITE.
-        return LegRecord(**dict(zip(_LEG_FIELDS, _LEG_VALUES(self), strict=True)) | {"party": party})
-
-
-_LEG_FIELDS = tuple(field.name for field in fields(LegRecord))
-_LEG_VALUES = attrgetter(*_LEG_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,8 +55,8 @@ class FurtherParty:
 
 
 def new_uid() -> str:
-    """Mint a UniqueID, or the id of a recording: 32 hex digits, which nobody can guess."""
-    return os.urandom(16).hex()
+    """Mint a UniqueID, or the id of a recording: 32 hex digits."""
+    return secrets.token_hex(16)
 
 
 def destinations(
