@@ -336,7 +336,7 @@ class UserAgent:
             self._take_link(leg, offer)
         elif account.serves(offer.address):
             self._legs[leg.uid] = leg
-            self._ladders.begin_incoming(leg.uid)
+            self._ladders.begin(leg.uid)
             self._offers += 1
             self._admission.undecided += 1
             self._send(LegOffered(leg.uid, *offer.parties, offer.address, offer.port))

@@ -39,22 +39,15 @@ class Ladders:
     def __init__(self, send: Callable[[MessagesSeen], None]) -> None:
         self._send = send
         self._legs: dict[bytes, _Leg] = {}
-        self._newest: tuple[bytes, Rung] | None = None
         self._seen: list[tuple[float, bytes, bytes, bool]] = []
         library.watch_messages(self._take)
 
     def begin(self, uid: str) -> None:
-        """Note the messages of a leg from now on."""
-        # What others have said meanwhile can wait: the INVITE of this leg cannot.
-        self._legs[uid.encode()] = _Leg()
+        """Note the messages of a leg from now on, and the one that it came in with.
 
-    def begin_incoming(self, uid: str) -> None:
-        """Note the messages of a leg from now on, and the one that it came in with."""
-        self._look_at_seen()
-        self.begin(uid)
-        key = uid.encode()
-        if self._newest is not None and self._newest[0] == key:
-            self._legs[key].note(self._newest[1])
+        That one was kept just before, in the call that has led here, and nobody has looked at it yet.
+        """
+        self._legs[uid.encode()] = _Leg()
 
     def tell(self) -> None:
         """Tell what was noted of all legs."""
@@ -85,17 +78,11 @@ class Ladders:
             self._look_at(*message)
 
     def _look_at(self, at: float, info: bytes, text: bytes, sent: bool) -> None:
-        """Note one message: a leg's, or one that may begin a leg."""
+        """Note one message, if it is a leg's."""
         found = _CALL_ID.search(text)
         leg = self._legs.get(found[1]) if found is not None else None
-        if found is None or (leg is None and (sent or not text.startswith(b"INVITE "))):
-            return
         parts = _INFO.match(info)
-        if parts is None:
+        if leg is None or parts is None:
             return
         code = None if parts[1] is None else int(parts[1])
-        rung = Rung(at, sent, parts[2].decode("ascii", "replace"), code, int(parts[3]))
-        if leg is not None:
-            leg.note(rung)
-        else:
-            self._newest = found[1], rung
+        leg.note(Rung(at, sent, parts[2].decode("ascii", "replace"), code, int(parts[3])))
