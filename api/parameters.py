@@ -189,18 +189,21 @@ def _sorted_out(pairs: Iterable[Pair]) -> tuple[dict[str, str], Iterable[str]]:
     """Return the parameters by their names, and every different dial1."""
     given: dict[str, str] = {}
     destinations: dict[str, None] = {}
-    for name, value, plus_lost in pairs:
-        if plus_lost and " " in value:
-            if name in _WITH_A_NUMBER:
-                value = _LOST_PLUS.sub(r"\1+", value)  # noqa: PLW2901 - it is the value that was sent
-            elif name == "Date":
-                value = _LOST_PLUS_OF_OFFSET.sub("+", value)  # noqa: PLW2901 - it is the value that was sent
+    for name, read, plus_lost in pairs:
+        value = _with_its_plus(name, read) if plus_lost and " " in read else read
         if name == "dial1":
             destinations[value] = None
         elif given.get(name, value) != value:
             raise ParameterError(name, "is given twice with different values")
         given[name] = value
     return given, destinations
+
+
+def _with_its_plus(name: str, value: str) -> str:
+    """Put the `+` back that form-encoding may have made a space of."""
+    if name in _WITH_A_NUMBER:
+        return _LOST_PLUS.sub(r"\1+", value)
+    return _LOST_PLUS_OF_OFFSET.sub("+", value) if name == "Date" else value
 
 
 def _require(given: dict[str, str], *, login_needed: bool, organisation_needed: bool) -> None:

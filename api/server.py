@@ -21,8 +21,7 @@ _MAX_HEADER_BYTES: Final = 2 * 65536
 class Server(HTTPServer):
     """Tornado's, except that one timer of the loop ends a connection that says nothing.
 
-    Tornado waits for a future of its own beside the one that it reads with, which takes a third of the time in which
-    it reads the headers of a click.
+    Tornado waits for a future of its own beside the one that it reads with, and a click would wait for that.
     """
 
     def initialize(self, application: RoutedApplication, *, idle_seconds: float = IDLE_SECONDS) -> None:  # type: ignore[override] # Tornado takes anything here
